@@ -1,0 +1,137 @@
+"""The doors between rooms. What one room needs of another is a Protocol here, handed over in `router/main.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from contracts.records import Decision, Endpoint, Key, StoredAnswer, UsageEvent
+from contracts.request import ModelRequest
+from contracts.usage import TokenUsage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamCall:
+    """What an upstream is asked: `body` is the JSON object to send, its `model` already the upstream's own name.
+
+    `first_byte_s` bounds the wait for a whole answer or for a stream's first event, `stall_s` the silence
+    between two events. Seconds.
+    """
+
+    endpoint: Endpoint
+    body: Mapping[str, Any]
+    request_id: str
+    first_byte_s: float
+    stall_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeAnswer:
+    """`body` as it came, `data` the same parsed. Its shape has been checked: an object with the endpoint's list."""
+
+    body: bytes
+    data: Mapping[str, Any]
+
+
+class AnswerStream(Protocol):
+    """An answer that has begun. Not an iterator, so that another task can go on reading after a hang-up."""
+
+    async def read(self) -> bytes:
+        """One or more whole server-sent events as they came, or b"" at the end of the body.
+
+        Raises StreamStalled, StreamCut (connection lost) or MalformedAnswer. Cancelling loses nothing.
+        """
+
+    async def close(self) -> None:
+        """Let go of the connection. Safe to call twice."""
+
+
+class Upstream(Protocol):
+    """A server that answers. Every failure is an UpstreamFailure; nothing else is raised."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def start(self) -> None:
+        """Get ready: start a child process, import a library. Raises UpstreamFailure with advice."""
+
+    async def send(self, call: UpstreamCall) -> WholeAnswer: ...
+
+    async def open(self, call: UpstreamCall) -> AnswerStream:
+        """Start a streamed answer; returns once the upstream has accepted the request (headers are in)."""
+
+    async def probe(self) -> None:
+        """Raise UpstreamFailure when it could not answer right now. Costs no tokens."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CacheScope:
+    """What must be equal for a stored answer to be served. Every part is in the key."""
+
+    tenant: str
+    """Or the name of a declared pool, prefixed `pool:`."""
+    route: str
+    policy_version: str
+    prompt_version: str
+    corpus_version: str
+    candidates: tuple[str, ...]
+    """The models that may answer here."""
+
+
+class AnswerCache(Protocol):
+    """Finished answers. Never raises for a fault of its own: it says `bypass` and why."""
+
+    def key(self, scope: CacheScope, endpoint: Endpoint, body: Mapping[str, Any]) -> bytes:
+        """The exact key of a rendered request body inside `scope`."""
+
+    def find(self, key: bytes) -> tuple[StoredAnswer, str, float] | None:
+        """The live answer under `key`, its entry id and its age in seconds; None where there is none."""
+
+    def store(self, key: bytes, answer: StoredAnswer, *, ttl_s: float) -> None: ...
+
+
+class Keyring(Protocol):
+    """Keys in memory. `find` takes the secret as the client sent it."""
+
+    def find(self, secret: str) -> Key:
+        """Raises KeyRefused, or KeysUnavailable while the store has never been read."""
+
+
+class Prices(Protocol):
+    """What tokens cost."""
+
+    def cost(self, model: str, usage: TokenUsage) -> Decimal:
+        """Dollars, rounded to `money.QUANTUM`. `model` is Weir's name for it."""
+
+    def priced_by(self, model: str) -> str:
+        """Where that price comes from, with its version."""
+
+
+class EventLog(Protocol):
+    """Where usage events go. Durable when `append` returns."""
+
+    def append(self, event: UsageEvent) -> None:
+        """Raises LedgerUnavailable when it cannot be written."""
+
+    def ready(self) -> bool:
+        """Whether `append` is expected to work: asked before an upstream is paid."""
+
+
+class Policy(Protocol):
+    """How a route chooses among its candidates."""
+
+    @property
+    def version(self) -> str: ...
+
+    async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
+        """`models` are the candidates this key may use, in the route's order; never empty."""
+
+
+class TokenCounter(Protocol):
+    """Estimates tokens where a provider reports none."""
+
+    def estimate(self, request_body: Mapping[str, Any], answer_text: str) -> TokenUsage: ...

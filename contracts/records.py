@@ -1,0 +1,137 @@
+"""What Weir writes down about a request: the cache's verdict, the router's decision, each attempt, the event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from contracts.money import ZERO
+from contracts.usage import TokenUsage
+
+Endpoint = Literal["chat/completions", "completions", "embeddings"]
+VerdictKind = Literal["exact", "semantic", "miss", "bypass"]
+EventOutcome = Literal["answered", "failed", "cut"]
+"""`cut`: the client had part of the answer when the upstream broke off."""
+
+DIRECT = "direct"
+"""The route of a request that named a model instead of a route. No configured route may take this name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the cache said, and why. `saved` is what the stored answer cost when it was made, in dollars."""
+
+    kind: VerdictKind
+    reason: str = ""
+    entry_id: str = ""
+    age_s: float = 0.0
+    saved: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One model the router could have chosen. `quality` is a probability, `cost` dollars; None: not predicted."""
+
+    model: str
+    eligible: bool = True
+    reason: str = ""
+    quality: float | None = None
+    cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The router's choice. `candidates` stand in the order in which they will be tried."""
+
+    model: str
+    policy: str
+    reason: str
+    intent: str = "unknown"
+    candidates: tuple[Candidate, ...] = ()
+    degraded: str = ""
+    """Why a lesser policy had to choose, or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One call to an upstream. `error` is an error code, or empty where it answered."""
+
+    model: str
+    upstream: str
+    started_ms: float
+    """Since the request arrived."""
+    took_ms: float
+    error: str = ""
+    status: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageEvent:
+    """One request's record, written exactly once. Latencies in milliseconds, money in dollars, times in UTC."""
+
+    request_id: str
+    at: datetime
+    tenant: str
+    key_id: str
+    route: str
+    endpoint: Endpoint
+    requested_model: str
+    model: str = ""
+    """The model that answered; empty where none did."""
+    upstream: str = ""
+    stream: bool = False
+    purpose: str = "serve"
+    outcome: EventOutcome = "answered"
+    error: str = ""
+    status: int = 200
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    cost: Decimal = ZERO
+    saved: Decimal = ZERO
+    priced_by: str = ""
+    """Where the price came from, with its version."""
+    verdict: Verdict = field(default_factory=lambda: Verdict(kind="bypass"))
+    decision: Decision | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+    latency_ms: float = 0.0
+    first_token_ms: float | None = None
+    hung_up: bool = False
+    prompt_version: str = ""
+    policy_version: str = ""
+    corpus_version: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A tenant's key as it is held in memory: never the secret, only its hash.
+
+    `routes` and `models` are what it may address; None means all of its tenant's.
+    """
+
+    id: str
+    tenant: str
+    hash: str
+    name: str = ""
+    routes: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    created_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """One finished answer as the cache keeps it.
+
+    `body` is the whole JSON answer; `pieces` are the text pieces in which it was streamed (empty where it
+    came whole). `usage` is the raw usage object that a replay reports; `cost` is what it cost, in dollars.
+    """
+
+    body: bytes
+    pieces: tuple[str, ...]
+    model: str
+    usage: Mapping[str, Any] | None
+    cost: Decimal

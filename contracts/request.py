@@ -1,0 +1,141 @@
+"""A typed view over a client's raw JSON. What Weir does not know travels on untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from contracts.errors import InvalidRequest
+from contracts.records import Endpoint
+
+_RANGES: Mapping[str, tuple[bool, float, float]] = {
+    # name: (whole numbers only, lowest, highest)
+    "n": (True, 1, 128),
+    "temperature": (False, 0, 2),
+    "top_p": (False, 0, 1),
+    "presence_penalty": (False, -2, 2),
+    "frequency_penalty": (False, -2, 2),
+    "top_logprobs": (True, 0, 20),
+    "max_tokens": (True, 1, 10_000_000),
+    "max_completion_tokens": (True, 1, 10_000_000),
+}
+_TYPES: Mapping[str, tuple[type, str]] = {
+    "stream": (bool, "true or false"),
+    "stream_options": (dict, "an object"),
+    "tools": (list, "an array"),
+    "response_format": (dict, "an object"),
+    "metadata": (dict, "an object"),
+    "logit_bias": (dict, "an object"),
+    "parallel_tool_calls": (bool, "true or false"),
+    "user": (str, "a string"),
+}
+
+
+class ModelRequest:
+    """One call to a model endpoint: `raw` is the client's JSON object, `endpoint` where it was sent.
+
+    Raises InvalidRequest, naming the field, where a field that every upstream shares is wrong.
+    """
+
+    __slots__ = ("endpoint", "raw")
+
+    def __init__(self, endpoint: Endpoint, raw: object) -> None:
+        if not isinstance(raw, dict):
+            raise InvalidRequest("The request body must be a JSON object.")
+        self.endpoint = endpoint
+        self.raw: dict[str, Any] = cast("dict[str, Any]", raw)
+        self._check()
+
+    @property
+    def model(self) -> str:
+        return cast(str, self.raw["model"])
+
+    @property
+    def stream(self) -> bool:
+        return bool(self.raw.get("stream"))
+
+    @property
+    def wants_usage_chunk(self) -> bool:
+        options = self.raw.get("stream_options")
+        return isinstance(options, dict) and bool(options.get("include_usage"))
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The chat turns; empty for other endpoints."""
+        return cast("list[dict[str, Any]]", self.raw.get("messages") or [])
+
+    @property
+    def n(self) -> int:
+        return cast(int, self.raw.get("n") or 1)
+
+    @property
+    def temperature(self) -> float | None:
+        return cast("float | None", self.raw.get("temperature"))
+
+    @property
+    def uses_tools(self) -> bool:
+        """Whether tools are offered, or have been called in an earlier turn."""
+        if self.raw.get("tools") or self.raw.get("functions"):
+            return True
+        return any(turn.get("tool_calls") or turn.get("role") in ("tool", "function") for turn in self.messages)
+
+    def _check(self) -> None:
+        raw = self.raw
+        model = raw.get("model")
+        if not isinstance(model, str) or not model:
+            raise InvalidRequest("'model' must name a route or a model.", param="model")
+        for name, (whole, low, high) in _RANGES.items():
+            value = raw.get(name)
+            if value is None:
+                continue
+            if not _is_number(value, whole) or not low <= value <= high:
+                number = "a whole number" if whole else "a number"
+                raise InvalidRequest(f"'{name}' must be {number} from {low:g} to {high:g}.", param=name)
+        for name, (kind, wanted) in _TYPES.items():
+            value = raw.get(name)
+            if value is not None and not isinstance(value, kind):
+                raise InvalidRequest(f"'{name}' must be {wanted}.", param=name)
+        if self.endpoint == "chat/completions":
+            self._check_messages()
+        elif self.endpoint == "completions":
+            self._check_texts("prompt")
+        else:
+            self._check_texts("input")
+
+    def _check_messages(self) -> None:
+        messages = self.raw.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise InvalidRequest("'messages' must be a non-empty array.", param="messages")
+        for index, message in enumerate(messages):
+            where = f"messages[{index}]"
+            if not isinstance(message, dict):
+                raise InvalidRequest(f"'{where}' must be an object.", param=where)
+            if not isinstance(message.get("role"), str) or not message["role"]:
+                raise InvalidRequest(f"'{where}.role' must be a string.", param=f"{where}.role")
+            content = message.get("content")
+            if content is not None and not isinstance(content, str | list):
+                raise InvalidRequest(
+                    f"'{where}.content' must be a string, an array of parts, or null.",
+                    param=f"{where}.content",
+                )
+            if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
+                raise InvalidRequest(f"'{where}.content' must hold objects.", param=f"{where}.content")
+
+    def _check_texts(self, name: str) -> None:
+        value = self.raw.get(name)
+        if isinstance(value, str):
+            return
+        if not isinstance(value, list) or not value:
+            raise InvalidRequest(f"'{name}' must be a string or a non-empty array.", param=name)
+        if not all(isinstance(item, str) or _is_tokens(item) for item in value):
+            raise InvalidRequest(f"'{name}' must hold strings or token numbers.", param=name)
+
+
+def _is_number(value: object, whole: bool) -> bool:
+    return type(value) is int or (not whole and type(value) is float)
+
+
+def _is_tokens(item: object) -> bool:
+    if isinstance(item, list):
+        return all(type(token) is int for token in item)
+    return type(item) is int
