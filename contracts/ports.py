@@ -41,7 +41,8 @@ class AnswerStream(Protocol):
     async def read(self) -> bytes:
         """One or more whole server-sent events as they came, or b"" at the end of the body.
 
-        Raises StreamStalled, StreamCut (connection lost) or MalformedAnswer. Cancelling loses nothing.
+        Raises StreamStalled, StreamCut (connection lost) or MalformedAnswer, and where not a byte of the body
+        has come yet, SlowUpstream or ConnectionReset. Cancelling loses nothing.
         """
 
     async def close(self) -> None:
@@ -82,8 +83,23 @@ class CacheScope:
     """The models that may answer here."""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheTerms:
+    """What the cache may do for a request: look for an answer, keep the new one. `reason` says why it may not."""
+
+    lookup: bool
+    store: bool
+    reason: str = ""
+
+
 class AnswerCache(Protocol):
-    """Finished answers. Never raises for a fault of its own: it says `bypass` and why."""
+    """Finished answers, and the rules of which may be one. Nothing here raises for what a client or model sent."""
+
+    def terms(self, request: ModelRequest, headers: Mapping[str, str], max_temperature: float) -> CacheTerms:
+        """What `request` allows. Header names are lower case; `max_temperature` is the route's bound."""
+
+    def refuse_answer(self, data: Mapping[str, Any]) -> str:
+        """Why the whole answer `data` may not be stored, or "" where it may."""
 
     def key(self, scope: CacheScope, endpoint: Endpoint, body: Mapping[str, Any]) -> bytes:
         """The exact key of a rendered request body inside `scope`."""
@@ -99,6 +115,25 @@ class Keyring(Protocol):
 
     def find(self, secret: str) -> Key:
         """Raises KeyRefused, or KeysUnavailable while the store has never been read."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the store has been read, so that an unknown key is really unknown."""
+
+
+class KeyStore(Protocol):
+    """Keys in the database. What changes here is in force in this process when the call returns."""
+
+    async def create(
+        self, tenant: str, name: str, routes: Sequence[str] | None, models: Sequence[str] | None
+    ) -> tuple[Key, str]:
+        """A new key and its secret, which is never shown again."""
+
+    async def revoke(self, key_id: str) -> bool:
+        """False where there is no such key."""
+
+    async def list(self, tenant: str | None = None) -> Sequence[Key]:
+        """Oldest first, revoked ones included."""
 
 
 class Prices(Protocol):
@@ -119,6 +154,23 @@ class EventLog(Protocol):
 
     def ready(self) -> bool:
         """Whether `append` is expected to work: asked before an upstream is paid."""
+
+
+class EventArchive(Protocol):
+    """Usage events that have reached the database."""
+
+    async def find(self, request_id: str) -> UsageEvent | None: ...
+
+
+class Prompt(Protocol):
+    """An immutable version of a system prompt, with the rule by which it meets what the client sent."""
+
+    @property
+    def version(self) -> str:
+        """Hash of text and rule: equal exactly where the prompt does the same."""
+
+    def apply(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
+        """`body` with this prompt in it; `body` itself where nothing changes. Never changes what it is given."""
 
 
 class Policy(Protocol):

@@ -126,12 +126,13 @@ class Key:
 class StoredAnswer:
     """One finished answer as the cache keeps it.
 
-    `body` is the whole JSON answer; `pieces` are the text pieces in which it was streamed (empty where it
-    came whole). `usage` is the raw usage object that a replay reports; `cost` is what it cost, in dollars.
+    `body` is the whole JSON answer; `pieces` are the lengths, in characters, of the pieces in which its text
+    was streamed (empty where it came whole). `usage` is the raw usage object that a replay reports; `cost` is
+    what it cost, in dollars.
     """
 
     body: bytes
-    pieces: tuple[str, ...]
+    pieces: tuple[int, ...]
     model: str
     usage: Mapping[str, Any] | None
     cost: Decimal

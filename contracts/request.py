@@ -8,6 +8,9 @@ from typing import Any, cast
 from contracts.errors import InvalidRequest
 from contracts.records import Endpoint
 
+MAX_DEPTH = 128
+"""How deep arrays and objects may nest: less than orjson can write, which is less than it can read."""
+
 _RANGES: Mapping[str, tuple[bool, float, float]] = {
     # name: (whole numbers only, lowest, highest)
     "n": (True, 1, 128),
@@ -16,9 +19,10 @@ _RANGES: Mapping[str, tuple[bool, float, float]] = {
     "presence_penalty": (False, -2, 2),
     "frequency_penalty": (False, -2, 2),
     "top_logprobs": (True, 0, 20),
-    "max_tokens": (True, 1, 10_000_000),
+    "max_tokens": (True, 0, 10_000_000),  # none: completions that only score their prompt
     "max_completion_tokens": (True, 1, 10_000_000),
 }
+_NESTING = (dict, list)
 _TYPES: Mapping[str, tuple[type, str]] = {
     "stream": (bool, "true or false"),
     "stream_options": (dict, "an object"),
@@ -62,6 +66,8 @@ class ModelRequest:
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The chat turns; empty for other endpoints."""
+        if self.endpoint != "chat/completions":
+            return []
         return cast("list[dict[str, Any]]", self.raw.get("messages") or [])
 
     @property
@@ -90,11 +96,14 @@ class ModelRequest:
                 continue
             if not _is_number(value, whole) or not low <= value <= high:
                 number = "a whole number" if whole else "a number"
-                raise InvalidRequest(f"'{name}' must be {number} from {low:g} to {high:g}.", param=name)
+                raise InvalidRequest(f"'{name}' must be {number} from {low} to {high}.", param=name)
         for name, (kind, wanted) in _TYPES.items():
             value = raw.get(name)
             if value is not None and not isinstance(value, kind):
                 raise InvalidRequest(f"'{name}' must be {wanted}.", param=name)
+        for name, value in raw.items():
+            if type(value) in _NESTING and _deeper(value, MAX_DEPTH):
+                raise InvalidRequest(f"'{name}' is nested more than {MAX_DEPTH} levels deep.", param=name)
         if self.endpoint == "chat/completions":
             self._check_messages()
         elif self.endpoint == "completions":
@@ -129,6 +138,17 @@ class ModelRequest:
             raise InvalidRequest(f"'{name}' must be a string or a non-empty array.", param=name)
         if not all(isinstance(item, str) or _is_tokens(item) for item in value):
             raise InvalidRequest(f"'{name}' must hold strings or token numbers.", param=name)
+
+
+def _deeper(value: Any, most: int) -> bool:
+    """Whether arrays and objects nest more than `most` levels deep."""
+    level = [value]
+    for _ in range(most):
+        below = (part for outer in level for part in (outer.values() if type(outer) is dict else outer))
+        level = [part for part in below if type(part) in _NESTING]
+        if not level:
+            return False
+    return True
 
 
 def _is_number(value: object, whole: bool) -> bool:

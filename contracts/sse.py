@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 DONE = b"[DONE]"
-_BREAK = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
+_BREAK = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))|\r\r\n?")
+"""Two line ends of any kind. After a LF, a CR waits for what follows: a chunk may end in the middle of a CRLF."""
 
 
 class EventBuffer:
@@ -27,7 +28,7 @@ class EventBuffer:
             return chunk
         data = self._rest + chunk
         end = 0
-        for match in _BREAK.finditer(data):
+        for match in _BREAK.finditer(data, max(0, len(self._rest) - 3)):  # a break may have begun before the cut
             end = match.end()
         self._rest = data[end:]
         if len(self._rest) > self._limit:
@@ -42,7 +43,7 @@ class EventBuffer:
 
 def payloads(events: bytes) -> Iterator[bytes]:
     """The data of each event in `events`, which holds whole events only. Comments and other fields are skipped."""
-    for event in _BREAK.split(events):
+    for event in _BREAK.split(events) if b"\r" in events else events.split(b"\n\n"):
         lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
         if lines:
             yield b"\n".join(lines)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+MOST_TOKENS = 10**9
+"""No single answer has more; a larger count is garbage, and might not fit a database's integer."""
+
 UsageSource = Literal["reported", "estimated", "cache", "none"]
 """`cache`: replayed from a stored answer, nothing was spent. `none`: no tokens were used."""
 
@@ -36,21 +39,23 @@ def reported_usage(raw: object) -> TokenUsage | None:
     """Read an OpenAI-shaped usage object (chat, completions or embeddings).
 
     Returns None where it cannot be believed: absent, not an object, a count that is not a whole
-    number of at least zero, or a part larger than its whole.
+    number from zero to `MOST_TOKENS`, or a part larger than its whole. Parts may be absent or null.
     """
     if not isinstance(raw, Mapping):
         return None
-    prompt_parts = raw.get("prompt_tokens_details") or {}
-    completion_parts = raw.get("completion_tokens_details") or {}
+    prompt_parts = _present(raw.get("prompt_tokens_details"), {})
+    completion_parts = _present(raw.get("completion_tokens_details"), {})
     if not isinstance(prompt_parts, Mapping) or not isinstance(completion_parts, Mapping):
         return None
-    prompt = _count(raw.get("prompt_tokens"))
-    completion = _count(raw.get("completion_tokens") or 0)
-    cached = _count(prompt_parts.get("cached_tokens") or 0)
-    cache_write = _count(raw.get("cache_creation_input_tokens") or prompt_parts.get("cache_creation_tokens") or 0)
-    reasoning = _count(completion_parts.get("reasoning_tokens") or 0)
-    audio_prompt = _count(prompt_parts.get("audio_tokens") or 0)
-    audio_completion = _count(completion_parts.get("audio_tokens") or 0)
+    prompt = _count(raw.get("prompt_tokens"), None)
+    completion = _count(raw.get("completion_tokens"))
+    cached = _count(prompt_parts.get("cached_tokens"))
+    cache_write = _count(
+        _present(raw.get("cache_creation_input_tokens"), prompt_parts.get("cache_creation_tokens"))
+    )
+    reasoning = _count(completion_parts.get("reasoning_tokens"))
+    audio_prompt = _count(prompt_parts.get("audio_tokens"))
+    audio_completion = _count(completion_parts.get("audio_tokens"))
     if min(prompt, completion, cached, cache_write, reasoning, audio_prompt, audio_completion) < 0:
         return None
     if cached + cache_write > prompt or reasoning > completion:
@@ -69,6 +74,11 @@ def reported_usage(raw: object) -> TokenUsage | None:
     )
 
 
-def _count(value: object) -> int:
-    """`value` if it is a whole number, else -1, which no count can be."""
-    return value if type(value) is int else -1
+def _present(value: object, otherwise: object) -> object:
+    return otherwise if value is None else value
+
+
+def _count(value: object, absent: int | None = 0) -> int:
+    """`value` if it is a count (`absent` where it is null), else -1, which no count can be."""
+    value = _present(value, absent)
+    return value if type(value) is int and value <= MOST_TOKENS else -1

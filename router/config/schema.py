@@ -1,6 +1,8 @@
 """The shape of `weir.yaml`. Unknown settings are refused; everything is frozen once read.
 
-Each field's description is what `docs/reference/config.md` prints.
+Each field's description is what `docs/reference/config.md` prints. What one part of a configuration asks of
+another, of the environment or of the disk is not in here but in `links.py`: it is checked on the file as it was
+written, so that a wrong type in one place hides no wrong name in another.
 """
 
 from __future__ import annotations
@@ -9,17 +11,27 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    WithJsonSchema,
+)
 
-from contracts.records import DIRECT
-
-_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_SECRETIVE = re.compile(r"(^|_)(key|secret|token|password|credentials)$")
+_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
 def _secret(value: str) -> str:
-    if not _REFERENCE.fullmatch(value):
+    if not REFERENCE.fullmatch(value):
         raise ValueError("write secrets as environment references, such as ${OPENAI_API_KEY}, never in the file")
     return value
 
@@ -36,13 +48,35 @@ def _name(value: str) -> str:
     return value
 
 
-Secret = Annotated[str, AfterValidator(_secret)]
-KeyHash = Annotated[str, AfterValidator(_key_hash)]
-Name = Annotated[str, AfterValidator(_name)]
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("must start with http:// or https:// and name a host, without query or fragment")
+    if "@" in value.split("/", 3)[2]:
+        raise ValueError("must hold no user or password; write the secret as `api_key`, by reference")
+    return value.rstrip("/")
+
+
+def _option_name(value: str) -> str:
+    if _SECRETIVE.search(value):
+        raise ValueError("leave this secret to the environment, where litellm looks for it; never write it here")
+    return value
+
+
+def _shown_as(form: str, pattern: re.Pattern[str]) -> WithJsonSchema:
+    """How the JSON schema shows a string that is checked here, with a better message than a pattern gives."""
+    return WithJsonSchema({"type": "string", "format": form, "pattern": f"^{pattern.pattern}$"})
+
+
+Secret = Annotated[str, AfterValidator(_secret), _shown_as("reference", REFERENCE)]
+KeyHash = Annotated[str, AfterValidator(_key_hash), _shown_as("hash", _HASH)]
+Name = Annotated[str, AfterValidator(_name), _shown_as("name", _NAME)]
+OptionName = Annotated[str, AfterValidator(_option_name)]
+Address = Annotated[str, AfterValidator(_address), _shown_as("address", _ADDRESS)]
+FilePath = Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string", "format": "path", "minLength": 1})]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Server(Section):
@@ -75,8 +109,8 @@ class Ledger(Section):
         description="Database URL as an environment reference, such as postgresql://user:password@host/name. "
         "Left out, SQLite in the state folder.",
     )
-    prices: str | None = Field(
-        None, description="Path of a YAML file of prices that take precedence over the built-in list."
+    prices: FilePath | None = Field(
+        None, description="YAML file of prices, relative to this config; they come before the built-in list."
     )
     flush_seconds: PositiveFloat = Field(0.5, description="How often spooled events are written to the database.")
     batch: PositiveInt = Field(500, description="Most events in one database transaction.")
@@ -103,8 +137,8 @@ class CacheStore(Section):
 class OpenAIUpstream(Section):
     """Any server that speaks OpenAI's protocol: OpenAI, vLLM, llama.cpp and others."""
 
-    kind: Literal["openai"]
-    base_url: str = Field(description="Up to and with /v1.", pattern=r"^https?://")
+    kind: Literal["openai"] = Field(description="Says which kind of upstream this is.")
+    base_url: Address = Field(description="Up to and with /v1.")
     api_key: Secret | None = Field(None, description="Sent as a bearer token.")
     headers: dict[str, Secret] = Field(default_factory=dict, description="More headers, values by reference.")
     max_connections: PositiveInt = Field(1024, description="Open connections at most.")
@@ -117,12 +151,13 @@ class OpenAIUpstream(Section):
 class LiteLLMUpstream(Section):
     """A provider with a protocol of its own, reached through the litellm library."""
 
-    kind: Literal["litellm"]
+    kind: Literal["litellm"] = Field(description="Says which kind of upstream this is.")
     provider: Name = Field(description="litellm's name of it: anthropic, gemini, bedrock, azure, ...")
     api_key: Secret | None = Field(None, description="Left out, litellm looks where it usually does.")
-    base_url: str | None = Field(None, description="Where the provider's default address is not the right one.")
-    options: dict[str, str] = Field(
-        default_factory=dict, description="More litellm arguments, such as api_version or aws_region_name."
+    base_url: Address | None = Field(None, description="Where the provider's default address is not the right one.")
+    options: dict[OptionName, str] = Field(
+        default_factory=dict,
+        description="More litellm arguments, such as api_version or aws_region_name; no secrets.",
     )
     stand_in: Name | None = Field(
         None, description="The upstream that answers instead while the environment has no `api_key`."
@@ -132,8 +167,8 @@ class LiteLLMUpstream(Section):
 class GGUFUpstream(Section):
     """A small model on this machine's CPU, in a child process that runs llama.cpp."""
 
-    kind: Literal["gguf"]
-    path: str = Field(description="The GGUF file, relative to this config.")
+    kind: Literal["gguf"] = Field(description="Says which kind of upstream this is.")
+    path: FilePath = Field(description="The GGUF file, relative to this config.")
     threads: PositiveInt = Field(1, description="CPU threads; never more than there are idle cores.")
     context: PositiveInt = Field(2048, description="Context window in tokens.")
     start_seconds: PositiveFloat = Field(60, description="How long loading may take.")
@@ -145,8 +180,8 @@ class ScriptedUpstream(Section):
     The model's name chooses what it does, faults included; see docs/reference/scripted.md.
     """
 
-    kind: Literal["scripted"]
-    knowledge: str | None = Field(
+    kind: Literal["scripted"] = Field(description="Says which kind of upstream this is.")
+    knowledge: FilePath | None = Field(
         None, description="JSONL of {questions: [...], answer: ...} that it answers from, relative to this config."
     )
 
@@ -176,12 +211,30 @@ class ListedPrice(Section):
     provider: Name | None = Field(None, description="The provider there, where the name alone is ambiguous.")
 
 
+def _kind_of_price(value: Any) -> str | None:
+    if isinstance(value, Section):
+        return type(value).__name__
+    if not isinstance(value, dict):
+        return None
+    return "ListedPrice" if "listed_as" in value or "provider" in value else "TokenPrice"
+
+
+Price = Annotated[
+    Annotated[TokenPrice, Tag("TokenPrice")] | Annotated[ListedPrice, Tag("ListedPrice")],
+    Discriminator(
+        _kind_of_price,
+        custom_error_type="price_kind",
+        custom_error_message="must be `input` and `output` in dollars per million tokens, or `listed_as`",
+    ),
+]
+
+
 class Model(Section):
     """One upstream model."""
 
     upstream: Name = Field(description="One of `upstreams`.")
     name: Name | None = Field(None, description="The upstream's own name for it; left out, this model's.")
-    price: TokenPrice | ListedPrice | None = Field(
+    price: Price | None = Field(
         None,
         description="Left out, it is looked up under the upstream's name for the model, and a model that is not "
         "listed is refused.",
@@ -191,7 +244,7 @@ class Model(Section):
 class Prompt(Section):
     """A system prompt, kept in a file."""
 
-    file: str = Field(description="Path of the text, relative to this config.")
+    file: FilePath = Field(description="Path of the text, relative to this config.")
     merge: Literal["prepend", "append", "replace", "only-if-absent"] = Field(
         "prepend", description="What becomes of a system message that the client sent."
     )
@@ -200,7 +253,7 @@ class Prompt(Section):
 class FixedPolicy(Section):
     """Always the same choice."""
 
-    kind: Literal["fixed"]
+    kind: Literal["fixed"] = Field(description="Says which kind of policy this is.")
     choose: Name | None = Field(None, description="The candidate to choose; left out, the first.")
 
 
@@ -285,55 +338,3 @@ class Config(Section):
         default_factory=dict, description="Routes, by name. `auto` is the default one."
     )
     tenants: dict[Name, Tenant] = Field(description="Who may call, by name.")
-
-    @model_validator(mode="after")
-    def _names_resolve(self) -> Config:
-        problems = [*self._dangling(), *self._clashes()]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    def _dangling(self) -> list[str]:
-        found: list[str] = []
-
-        def expect(name: str | None, known: dict[str, Any], path: str, table: str) -> None:
-            if name is not None and name not in known:
-                options = ", ".join(sorted(known)) or "none"
-                found.append(f"{path}: '{name}' is not one of `{table}` ({options})")
-
-        for name, upstream in self.upstreams.items():
-            if isinstance(upstream, OpenAIUpstream | LiteLLMUpstream):
-                expect(upstream.stand_in, self.upstreams, f"upstreams.{name}.stand_in", "upstreams")
-        for name, model in self.models.items():
-            expect(model.upstream, self.upstreams, f"models.{name}.upstream", "upstreams")
-        for name, route in self.routes.items():
-            for candidate in route.candidates:
-                expect(candidate, self.models, f"routes.{name}.candidates", "models")
-            expect(route.prompt, self.prompts, f"routes.{name}.prompt", "prompts")
-            if route.policy.choose is not None and route.policy.choose not in route.candidates:
-                found.append(f"routes.{name}.policy.choose: '{route.policy.choose}' is not one of its candidates")
-        for name, tenant in self.tenants.items():
-            holders = [(f"tenants.{name}", tenant.routes, tenant.models)]
-            holders += [(f"tenants.{name}.keys.{key}", k.routes, k.models) for key, k in tenant.keys.items()]
-            for path, routes, models in holders:
-                for route_name in routes or ():
-                    expect(route_name, self.routes, f"{path}.routes", "routes")
-                for model_name in models or ():
-                    expect(model_name, self.models, f"{path}.models", "models")
-        return found
-
-    def _clashes(self) -> list[str]:
-        found = [
-            f"routes.{name}: a model has this name too; clients could not tell which they get"
-            for name in self.routes.keys() & self.models.keys()
-        ]
-        if DIRECT in self.routes:
-            found.append(f"routes.{DIRECT}: this name is kept for requests that name a model")
-        owners: dict[str, str] = {}
-        for tenant_name, tenant in self.tenants.items():
-            for key_name, key in tenant.keys.items():
-                path = f"tenants.{tenant_name}.keys.{key_name}.hash"
-                if key.hash in owners:
-                    found.append(f"{path}: the same key as {owners[key.hash]}")
-                owners[key.hash] = path
-        return found

@@ -1,0 +1,99 @@
+# Weir's jobs. Nothing but GNU make and Python is needed; `make help` lists them.
+
+PYTHON ?= python3
+VENV   ?= .venv
+CONFIG ?= examples/support/weir.yaml
+LOG    ?= examples/support/log.jsonl
+HOST   ?= 127.0.0.1
+PORT   ?= 8080
+ARGS   ?=
+UV     ?= uv
+
+BIN      := $(VENV)/bin
+PIP      := $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off --quiet --quiet
+UNDONE   := $(VENV)/.install-unfinished
+SERVABLE := $(VENV)/.ready-to-serve
+TESTABLE := $(VENV)/.ready-to-test
+
+.PHONY: help setup serve test check bench lock clean
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+help: ## list these jobs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+
+setup: $(SERVABLE) ## build .venv from the locked packages; does nothing once it is built
+	@echo "Ready: $(BIN)/weir"
+
+serve: $(SERVABLE) ## start Weir; CONFIG=, HOST= and PORT= choose what and where
+	@exec $(BIN)/weir serve --config "$(CONFIG)" --host "$(HOST)" --port "$(PORT)"
+
+test: $(TESTABLE) ## run the tests; ARGS="tests/cache -k exact" for some of them
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(TESTABLE) ## all that CI asks: format, lint, types, imports, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(SERVABLE) ## replay the example's log against a running Weir; CONFIG=, LOG= and ARGS= as needed
+	@$(BIN)/python benchmarks/replay.py --config "$(CONFIG)" --log "$(LOG)" $(ARGS)
+
+clean: ## remove .venv and what the tools left; keeps .weir/, which holds the ledger
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+
+# --- the environment ---------------------------------------------------------------------------------
+# Both locks meet in one .venv: dev.txt holds everything in serve.txt, at the same versions. A mark stands
+# while packages are being installed; where a killed run left it behind, the environment is made anew.
+
+$(SERVABLE): requirements/serve.txt pyproject.toml
+	$(call install,serve)
+	@touch $@
+
+$(TESTABLE): requirements/dev.txt pyproject.toml
+	$(call install,dev)
+	@touch $(SERVABLE) $@
+
+define install
+	@if [ -e $(UNDONE) ]; then echo "Starting over: the last installation did not finish"; rm -rf $(VENV); fi
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(new_environment); }
+	@touch $(UNDONE)
+	@echo "Installing what requirements/$(1).txt locks (a minute or so the first time)"
+	@$(PIP) --only-binary :all: --require-hashes -r requirements/$(1).txt
+	@echo "Installing Weir itself"
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@rm $(UNDONE)
+endef
+
+define new_environment
+	command -v $(PYTHON) >/dev/null || { \
+	  echo "There is no $(PYTHON) here. Weir needs Python 3.11 or newer."; exit 1; }; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Weir needs 3.11 or newer."; \
+	  echo "If there is another one, name it: make setup PYTHON=python3.12"; exit 1; }; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make environments: its venv module is missing."; \
+	  echo "On Debian and Ubuntu: apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; \
+	  exit 1; }; \
+	echo "Making $(VENV) with $$($(PYTHON) --version)"; \
+	rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+endef
+
+
+# --- the locks ---------------------------------------------------------------------------------------
+# Versions stay unless asked: make lock LOCK="--upgrade", or LOCK="--upgrade-package aiohttp".
+# dev.txt is solved first, as it holds everything; the others are cut from it.
+
+LOCK ?=
+COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --annotation-style line --custom-compile-command "make lock"
+
+lock: ## solve requirements/*.txt again after a change in pyproject.toml (needs uv)
+	$(COMPILE) $(LOCK) --all-extras --group dev -o requirements/dev.txt
+	$(COMPILE) -c requirements/dev.txt --extra gguf --group build -o requirements/serve.txt
+	$(COMPILE) -c requirements/dev.txt --extra gguf --extra litellm --extra postgres --group build \
+		-o requirements/image.txt

@@ -1,0 +1,1 @@
+"""Usage events, keys and prices: what was used, by whom, and what it cost."""

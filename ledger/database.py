@@ -1,0 +1,177 @@
+"""The database of events and keys: SQLite in the state folder, or PostgreSQL by URL. Same tables, same answers.
+
+`prepare` brings the schema up to date and may be called by anyone who is about to use the database: it does its
+work once, also when several processes start together, and is simply called again while the server is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import URL, Connection, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ledger.tables import SCHEMA_VERSION
+
+_CONNECT_SECONDS = 5
+_STATEMENT_SECONDS = 30
+_MIGRATION_LOCK = 0x57656972  # "Weir": PostgreSQL's advisory locks are numbers
+_BEGIN = "weir_begin"
+
+
+class DatabaseUnusable(Exception):
+    """The database cannot be used as configured; the message says what to do. Waiting does not help."""
+
+
+class Database:
+    """`url` as users write it: postgres://, postgresql:// or sqlite+aiosqlite:///FILE. Nothing is opened yet.
+
+    Raises DatabaseUnusable where the URL or its driver is wrong.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = driver_url(url)
+        self._engine = _engine(self._url)
+        self._preparing = asyncio.Lock()
+        self._prepared = False
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._url.get_backend_name()
+
+    async def prepare(self) -> None:
+        """Bring the schema up to date. Cheap once done.
+
+        Raises DatabaseUnusable where the schema is newer than this Weir, and whatever the driver raises
+        while the server cannot be reached.
+        """
+        async with self._preparing:
+            if self._prepared:
+                return
+            if self.dialect == "sqlite" and self._url.database:
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            # One process migrates, the others wait at the door.
+            engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+            async with engine.begin() as connection:
+                await connection.run_sync(_migrate)
+            self._prepared = True
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection all of whose queries see the database as it was at the first of them."""
+        engine = self._engine
+        if self.dialect == "postgresql":
+            engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        async with engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end, rolled back when anything is raised inside."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def sqlite_url(state: Path) -> str:
+    """The embedded database in the folder `state`."""
+    return URL.create("sqlite+aiosqlite", database=str(state / "weir.db")).render_as_string()
+
+
+def driver_url(url: str) -> URL:
+    """`url` with the driver that Weir uses. libpq's `sslmode` becomes asyncpg's `ssl`."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise DatabaseUnusable(
+            "The ledger's database URL cannot be read. Write it like postgresql://user:password@host:5432/name."
+        ) from error
+    kind = parsed.drivername.partition("+")[0]
+    if kind == "sqlite":
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if kind not in ("postgres", "postgresql"):
+        raise DatabaseUnusable(f"The ledger cannot be in '{kind}'. Use a postgresql:// URL, or leave `url` out.")
+    query = dict(parsed.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return parsed.set(drivername="postgresql+asyncpg", query=query)
+
+
+def _engine(url: URL) -> AsyncEngine:
+    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+    if url.get_backend_name() == "sqlite":
+        engine = create_async_engine(url, connect_args={"timeout": _STATEMENT_SECONDS}, **options)
+        event.listen(engine.sync_engine, "connect", _open_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_async_engine(
+            url,
+            pool_size=4,
+            pool_pre_ping=True,
+            connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
+            **options,
+        )
+    except ModuleNotFoundError as error:
+        raise DatabaseUnusable("PostgreSQL needs the asyncpg driver: pip install 'weir[postgres]'.") from error
+
+
+def _dumps(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _open_sqlite(connection: Any, _record: object) -> None:
+    """WAL, so that reports can read while the server writes. FULL, because segments are deleted after a commit."""
+    connection.isolation_level = None  # the driver's own idea of transactions leaves reads outside of them
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode")
+    if cursor.fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    version = _version(connection)
+    if version == SCHEMA_VERSION:
+        return
+    if version is not None and version > SCHEMA_VERSION:
+        raise DatabaseUnusable(
+            f"The database {connection.engine.url.render_as_string(hide_password=True)} is at schema {version}, "
+            f"but this Weir knows {SCHEMA_VERSION} at most: it was used by a newer Weir. "
+            "Install that version again, or restore a backup from before the upgrade."
+        )
+    # Late: it takes a fifth of a second and is needed once in the life of a database.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

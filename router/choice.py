@@ -1,0 +1,43 @@
+"""How a route chooses among its candidates. One policy so far; learned ones implement the same port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contracts.records import Candidate, Decision
+from contracts.request import ModelRequest
+
+
+class FixedChoice:
+    """Always the same model first; the route's others stand by in their order."""
+
+    def __init__(self, first: str | None) -> None:
+        self._first = first
+        self.version = f"fixed:{first or 'first'}"
+
+    async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
+        first = self._first if self._first is not None and self._first in models else models[0]
+        order = [first, *(model for model in models if model != first)]
+        return Decision(
+            model=first,
+            policy=self.version,
+            reason="the route always chooses this model" if len(order) > 1 else "the only candidate",
+            candidates=tuple(
+                Candidate(model=model, reason="chosen" if model == first else "stands by") for model in order
+            ),
+        )
+
+
+class NamedChoice:
+    """The client named a model: that one and no other."""
+
+    version = "named"
+
+    async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
+        model = models[0]
+        return Decision(
+            model=model,
+            policy=self.version,
+            reason="the client named this model",
+            candidates=(Candidate(model=model, reason="named"),),
+        )

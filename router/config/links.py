@@ -1,0 +1,155 @@
+"""What a configuration asks of the world around a setting: other names in the file, files, environment variables.
+
+All of it is read from the raw data, by pattern, so that it is found also where the rest of the file is wrong.
+In a pattern `*` is any name or place in a list; values of an unexpected type are the schema's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from contracts.records import DIRECT
+from router.config.problems import Place, did_you_mean, dotted
+from router.config.schema import REFERENCE
+
+Finding = tuple[Place, str, str]
+"""Where, what, and what to do about it."""
+
+_NAMES: Mapping[str, str] = {
+    # where a name stands: the table that must hold it
+    "upstreams.*.stand_in": "upstreams",
+    "models.*.upstream": "upstreams",
+    "routes.*.candidates.*": "models",
+    "routes.*.prompt": "prompts",
+    "tenants.*.routes.*": "routes",
+    "tenants.*.models.*": "models",
+    "tenants.*.keys.*.routes.*": "routes",
+    "tenants.*.keys.*.models.*": "models",
+}
+FILES = ("ledger.prices", "prompts.*.file", "upstreams.*.path", "upstreams.*.knowledge")
+SECRETS = (
+    "server.admin_key",
+    "server.metrics_key",
+    "ledger.url",
+    "upstreams.*.api_key",
+    "upstreams.*.headers.*",
+)
+POOL = "pool:"
+"""How the cache marks answers that tenants share; a tenant of such a name would be taken for a pool."""
+
+
+def found(data: Any, pattern: str) -> Iterator[tuple[Place, Any]]:
+    """Every value in `data` whose place fits `pattern`."""
+    return _found(data, tuple(pattern.split(".")), ())
+
+
+def _found(node: Any, pattern: tuple[str, ...], place: Place) -> Iterator[tuple[Place, Any]]:
+    if not pattern:
+        yield place, node
+        return
+    step, rest = pattern[0], pattern[1:]
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if step in ("*", name):
+                yield from _found(value, rest, (*place, name))
+    elif isinstance(node, list) and step == "*":
+        for index, value in enumerate(node):
+            yield from _found(value, rest, (*place, index))
+
+
+def _table(data: Any, name: str) -> Mapping[Any, Any]:
+    table = data.get(name) if isinstance(data, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+def name_findings(data: Any) -> Iterator[Finding]:
+    """Names that lead nowhere, lead to the wrong thing, or stand for two things."""
+    for pattern, table in _NAMES.items():
+        known = [str(name) for name in _table(data, table)]
+        for place, name in found(data, pattern):
+            if isinstance(name, str) and name not in known:
+                advice = did_you_mean(name, known) or f"There are: {', '.join(known) or 'none'}."
+                yield place, f"'{name}' is not one of `{table}`", advice
+    yield from _wrong_stand_ins(data)
+    yield from _wrong_choices(data)
+    yield from _clashes(data)
+
+
+def _wrong_stand_ins(data: Any) -> Iterator[Finding]:
+    upstreams = _table(data, "upstreams")
+    for place, name in found(data, "upstreams.*.stand_in"):
+        if not isinstance(name, str):
+            continue
+        if not upstreams[place[1]].get("api_key"):
+            yield place, "has nothing to stand in for: this upstream names no `api_key`", "Remove it, or add one."
+        stand_in = upstreams.get(name)
+        if isinstance(stand_in, dict) and stand_in.get("stand_in"):
+            yield place, f"'{name}' has a stand-in itself", "Name an upstream that needs no other."
+
+
+def _wrong_choices(data: Any) -> Iterator[Finding]:
+    for place, candidates in found(data, "routes.*.candidates"):
+        if not isinstance(candidates, list):
+            continue
+        for index, name in enumerate(candidates):
+            if name in candidates[:index]:
+                yield (*place, index), f"'{name}' is a candidate already", ""
+        for choice, name in found(data["routes"][place[1]], "policy.choose"):
+            if isinstance(name, str) and name not in candidates:
+                options = [str(candidate) for candidate in candidates]
+                advice = did_you_mean(name, options) or f"There are: {', '.join(options)}."
+                yield (*place[:2], *choice), f"'{name}' is not one of the route's candidates", advice
+
+
+def _clashes(data: Any) -> Iterator[Finding]:
+    routes, models = _table(data, "routes"), _table(data, "models")
+    for name in routes:
+        if name == DIRECT:
+            yield ("routes", name), "this name is kept for requests that name a model", "Choose another one."
+        elif name in models:
+            yield ("routes", name), "a model has this name too; clients could not tell which they get", ""
+    for name in _table(data, "tenants"):
+        if str(name).startswith(POOL):
+            yield ("tenants", name), f"names that begin with '{POOL}' are kept for caches", "Choose another one."
+    owners: dict[str, Place] = {}
+    for place, key_hash in found(data, "tenants.*.keys.*.hash"):
+        if isinstance(key_hash, str) and owners.setdefault(key_hash, place) != place:
+            yield place, f"the same key as {dotted(owners[key_hash][:-1])}", "Give each holder a key of its own."
+
+
+def variable(reference: object) -> str | None:
+    """The environment variable that `reference` names, or None where it is no reference."""
+    match = REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
+    return match[1] if match else None
+
+
+def secret_findings(data: Any, secrets: Mapping[str, str]) -> Iterator[Finding]:
+    """References to variables that have no value. `secrets` are those that have one.
+
+    An upstream that has a stand-in may lack its `api_key`; then nothing else of it is needed either.
+    """
+    upstreams = _table(data, "upstreams")
+    spared = {
+        name
+        for name, upstream in upstreams.items()
+        if isinstance(upstream, dict)
+        and isinstance(upstream.get("stand_in"), str)
+        and variable(upstream.get("api_key")) not in secrets
+    }
+    for pattern in SECRETS:
+        for place, reference in found(data, pattern):
+            name = variable(reference)
+            if name is None or name in secrets or (place[0] == "upstreams" and place[1] in spared):
+                continue
+            or_else = ", or name a `stand_in` that answers while it is not set" if place[-1] == "api_key" else ""
+            yield place, f"the environment variable {name} has no value", f"Set it{or_else}."
+
+
+def file_places(data: Any, folder: Path) -> Iterator[tuple[Place, Path]]:
+    """Every file that the configuration names, and where. Paths are relative to `folder`."""
+    for pattern in FILES:
+        for place, name in found(data, pattern):
+            if isinstance(name, str) and name and "\0" not in name:
+                yield place, folder / name

@@ -1,0 +1,147 @@
+"""A streamed answer on its way from an upstream to a client, through one tee.
+
+The tee reads what passes: text (for estimates), usage (for the bill), the finish (for the cache). Its one
+non-obvious decision: the closing events are held back until the request is settled, so a client that has
+seen an answer end can rely on its usage event being on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from contracts.errors import MalformedAnswer, ServerFault, StreamCut
+from contracts.ports import AnswerStream
+from contracts.sse import DONE, event, payloads
+
+
+class Tee:
+    """Reads one upstream stream to its end, event by event.
+
+    `begin` and `next` return bytes for the client; `ending` holds the closing events once the stream is over.
+    `chunks` keeps the raw payloads for the cache, or is None once they are more than `keep_bytes`.
+    """
+
+    __slots__ = (
+        "_choices",
+        "_finished",
+        "_keep_bytes",
+        "_over",
+        "_stream",
+        "_usage_wanted",
+        "chunks",
+        "ending",
+        "pieces",
+        "raw_usage",
+    )
+
+    def __init__(self, stream: AnswerStream, *, choices: int, usage_wanted: bool, keep_bytes: int) -> None:
+        self._stream = stream
+        self._choices = choices
+        self._usage_wanted = usage_wanted
+        self._keep_bytes = keep_bytes
+        self._finished: set[int] = set()
+        self._over = False
+        self.chunks: list[bytes] | None = [] if keep_bytes else None
+        self.pieces: list[str] = []
+        self.ending: list[bytes] = []
+        self.raw_usage: Mapping[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """All that the model wrote: content, reasoning and tool arguments, of all choices."""
+        return "".join(self.pieces)
+
+    async def begin(self) -> bytes:
+        """Everything up to and with the first event that carries part of an answer.
+
+        Raises UpstreamFailure where the stream fails before that: nothing was sent, so another attempt may be made.
+        """
+        head = b""
+        while not self._over:
+            head += await self._advance()
+            if self.pieces or self._finished:
+                return head
+        raise MalformedAnswer("The model's stream held no answer.")
+
+    async def next(self) -> bytes:
+        """More of the answer, or b"" at its end. Raises UpstreamFailure where it breaks off."""
+        while not self._over:
+            passing = await self._advance()
+            if passing:
+                return passing
+        return b""
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    async def _advance(self) -> bytes:
+        events = await self._stream.read()
+        if not events:
+            if len(self._finished) < self._choices:
+                raise StreamCut("The model's answer was cut off.")
+            self._over = True
+            return b""
+        passing: list[bytes] = []
+        as_it_came = not self._finished
+        for payload in payloads(events):
+            if payload == DONE:
+                self._over = True
+                return b"".join(map(event, passing))
+            destination = self._note(payload, passing)
+            if destination is not passing:
+                as_it_came = False
+            if destination is not None:
+                destination.append(payload)
+        return events if as_it_came else b"".join(map(event, passing))
+
+    def _note(self, payload: bytes, passing: list[bytes]) -> list[bytes] | None:
+        """Read one event, and say where it goes: to the client now, at the end, or (None) nowhere."""
+        chunk = _parse(payload)
+        choices = chunk.get("choices")
+        usage = chunk.get("usage")
+        if isinstance(usage, Mapping):
+            self.raw_usage = usage
+            if not choices:
+                return self.ending if self._usage_wanted else None
+        self._keep(payload)
+        for choice in choices or ():
+            self._note_choice(choice)
+        return self.ending if len(self._finished) >= self._choices else passing
+
+    def _note_choice(self, choice: Mapping[str, Any]) -> None:
+        delta = choice.get("delta") or choice
+        for part in (delta.get("content"), delta.get("text"), delta.get("reasoning_content"), delta.get("refusal")):
+            if part and isinstance(part, str):
+                self.pieces.append(part)
+        for call in delta.get("tool_calls") or ():
+            function = call.get("function") or {}
+            self.pieces.append(f"{function.get('name') or ''}{function.get('arguments') or ''}")
+        if choice.get("finish_reason") is not None:
+            self._finished.add(choice.get("index") or 0)
+
+    def _keep(self, payload: bytes) -> None:
+        if self.chunks is None:
+            return
+        self._keep_bytes -= len(payload)
+        if self._keep_bytes < 0:
+            self.chunks = None
+        else:
+            self.chunks.append(payload)
+
+
+def _parse(payload: bytes) -> Mapping[str, Any]:
+    try:
+        chunk = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer("The model's stream was not valid JSON.", detail=repr(payload[:200])) from error
+    if not isinstance(chunk, dict):
+        raise MalformedAnswer("The model's stream held something other than objects.", detail=repr(payload[:200]))
+    if chunk.get("error"):
+        raise ServerFault("The model reported an error inside its stream.", detail=repr(payload[:500]))
+    choices = chunk.get("choices")
+    if choices is not None and not (isinstance(choices, list) and all(isinstance(c, dict) for c in choices)):
+        raise MalformedAnswer("The model's stream had choices of the wrong shape.", detail=repr(payload[:200]))
+    return chunk

@@ -1,0 +1,104 @@
+"""What a client is told about how its answer came to be: headers with it, and one page afterwards."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict
+from typing import Any
+
+from contracts.money import plain
+from contracts.records import UsageEvent
+from router.trail import Trail
+
+
+def headers_of(trail: Trail, *, with_cost: bool = True) -> dict[str, str]:
+    """The `x-weir-*` headers. A stream's cost is known only after them, so it is left out there."""
+    headers = {
+        "x-weir-request-id": trail.request_id,
+        "x-weir-route": trail.route,
+        "x-weir-model": trail.model,
+        "x-weir-cache": trail.verdict.kind,
+        "x-weir-intent": trail.decision.intent if trail.decision else "unknown",
+    }
+    if trail.prompt_version:
+        headers["x-weir-prompt"] = trail.prompt_version
+    if with_cost:
+        headers["x-weir-cost"] = plain(trail.cost)
+    return headers
+
+
+class RecentDecisions:
+    """The last `most` usage events of this process, by request id."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._events: OrderedDict[str, UsageEvent] = OrderedDict()
+
+    def add(self, event: UsageEvent) -> None:
+        self._events[event.request_id] = event
+        while len(self._events) > self.most:
+            self._events.popitem(last=False)
+
+    def find(self, request_id: str) -> UsageEvent | None:
+        return self._events.get(request_id)
+
+
+def explain(event: UsageEvent) -> dict[str, Any]:
+    """One request in full: what `GET /v1/decisions/{request_id}` answers. Money as exact strings, in dollars."""
+    usage = event.usage
+    return {
+        "object": "weir.decision",
+        "request_id": event.request_id,
+        "at": event.at.isoformat(),
+        "tenant": event.tenant,
+        "route": event.route,
+        "requested_model": event.requested_model,
+        "endpoint": event.endpoint,
+        "stream": event.stream,
+        "outcome": event.outcome,
+        "status": event.status,
+        "error": event.error or None,
+        "model": event.model or None,
+        "upstream": event.upstream or None,
+        "cache": {
+            "verdict": event.verdict.kind,
+            "reason": event.verdict.reason or None,
+            "entry_id": event.verdict.entry_id or None,
+            "age_s": round(event.verdict.age_s, 3),
+        },
+        "decision": _decision(event),
+        "attempts": [
+            {name: value for name, value in asdict(attempt).items() if name != "detail"}
+            for attempt in event.attempts
+        ],
+        "usage": {
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "cached_tokens": usage.cached,
+            "reasoning_tokens": usage.reasoning,
+            "source": usage.source,
+            "method": usage.method or None,
+            "raw": dict(usage.raw) if usage.raw is not None else None,
+        },
+        "cost_usd": plain(event.cost),
+        "saved_usd": plain(event.saved),
+        "priced_by": event.priced_by or None,
+        "latency_ms": event.latency_ms,
+        "first_token_ms": event.first_token_ms,
+        "hung_up": event.hung_up,
+        "versions": {
+            "prompt": event.prompt_version,
+            "policy": event.policy_version,
+            "corpus": event.corpus_version,
+        },
+        "tags": dict(event.tags),
+    }
+
+
+def _decision(event: UsageEvent) -> dict[str, Any] | None:
+    if event.decision is None:
+        return None
+    decision = asdict(event.decision)
+    for candidate in decision["candidates"]:
+        candidate["cost"] = plain(candidate["cost"]) if candidate["cost"] is not None else None
+    return decision

@@ -1,0 +1,67 @@
+"""One request while it is being answered, and the two shapes of reply that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from contracts.ports import CacheTerms
+from contracts.records import Endpoint
+from contracts.request import ModelRequest
+from router.flights import Flight
+from router.setup import Plan, Setup
+from router.trail import Trail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """One HTTP request to a model endpoint. Header names are lower case; `arrived` is `time.perf_counter()`."""
+
+    endpoint: Endpoint
+    body: bytes
+    headers: Mapping[str, str]
+    request_id: str
+    arrived: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """What the pipeline's steps hand on. `body` is the rendered request, its model still the client's name."""
+
+    setup: Setup
+    request: ModelRequest
+    plan: Plan
+    trail: Trail
+    terms: CacheTerms
+    body: Mapping[str, Any] = field(default_factory=dict)
+    cache_key: bytes = b""
+    flight: Flight | None = None
+    settled: bool = False
+
+    @property
+    def deadline(self) -> float:
+        """When the route's time is up, on `time.perf_counter()`'s clock."""
+        return self.trail.arrived + self.plan.attempts.deadline_seconds
+
+
+class ReplyStream(Protocol):
+    """The rest of a reply that is sent piece by piece."""
+
+    async def next(self) -> bytes:
+        """More bytes, or b"" at the end. Raises WeirError once where the answer breaks off."""
+
+    def hang_up(self) -> None:
+        """The client has left: what follows is read for the bill only, and not for long."""
+
+    async def close(self) -> None:
+        """Let go, settling the request if that has not happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the client gets: `body` whole, or `stream`."""
+
+    headers: Mapping[str, str]
+    body: bytes = b""
+    stream: ReplyStream | None = None

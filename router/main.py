@@ -1,0 +1,357 @@
+"""The composition root: the only file that names concrete classes. Reads as the wiring plan.
+
+A `House` is one running Weir. What the configuration says is in its `Setup`, which a reload replaces; what must
+outlive a reload (ledger, keys, cache, breakers, upstreams that did not change) stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from cache.exact import ExactCache
+from contracts.errors import UpstreamFailure
+from contracts.ports import Policy, Prices, Upstream
+from contracts.records import DIRECT, Endpoint, Key, UsageEvent
+from ledger.database import Database, DatabaseUnusable, sqlite_url
+from ledger.doors import StoredEvents, StoredKeys
+from ledger.keys import MemoryKeyring
+from ledger.prices import PriceList, PriceRule, PricesUnknown, TokenRates
+from ledger.spool import Spool
+from ledger.writer import Writer
+from prompts.book import PromptBook
+from router.access import Operators
+from router.breaker import Breakers
+from router.calling import Caller
+from router.choice import FixedChoice, NamedChoice
+from router.config import schema
+from router.config.load import Loaded
+from router.config.watch import Watch
+from router.estimates import TokenEstimator
+from router.evidence import RecentDecisions
+from router.health import Health
+from router.metrics import Metrics
+from router.permits import Permits
+from router.pipeline import Pipeline
+from router.server import Server, is_loopback
+from router.setup import Access, CacheRule, Deployment, Plan, Setup
+from router.upstreams.fleet import Fleet
+from router.upstreams.gguf import GGUFUpstream
+from router.upstreams.litellm_library import LiteLLMUpstream
+from router.upstreams.openai_http import OpenAIUpstream
+from router.upstreams.scripted import ScriptedUpstream
+from router.web.admin import admin_pages
+from router.web.app import Front, pages_app
+from router.web.errors import status_of
+from router.web.hot import ModelEndpoint
+from router.web.openapi import openapi_page
+from router.web.pages import decision_pages, model_pages, operator_pages
+
+log = logging.getLogger("weir")
+
+START_FAILURES = (UpstreamFailure, PricesUnknown, DatabaseUnusable, OSError)
+"""What keeps a Weir from starting, each with advice."""
+
+_AT_START = ("server", "ledger", "cache", "breaker")
+"""Sections that a reload cannot change."""
+
+
+def policy_of(policy: schema.Policy) -> Policy:
+    match policy:
+        case schema.FixedPolicy():
+            return FixedChoice(policy.choose)
+
+
+def make_upstream(name: str, upstream: schema.Upstream, loaded: Loaded) -> Upstream:
+    def secret(reference: str | None) -> str | None:
+        return loaded.secret(reference) if reference and loaded.has_secret(reference) else None
+
+    match upstream:
+        case schema.OpenAIUpstream():
+            return OpenAIUpstream(
+                name,
+                upstream.base_url,
+                secret(upstream.api_key),
+                {header: loaded.secret(value) for header, value in upstream.headers.items()},
+                upstream.max_connections,
+                upstream.connect_seconds,
+            )
+        case schema.LiteLLMUpstream():
+            return LiteLLMUpstream(
+                name, upstream.provider, secret(upstream.api_key), upstream.base_url, upstream.options
+            )
+        case schema.GGUFUpstream():
+            return GGUFUpstream(
+                name, loaded.folder / upstream.path, upstream.threads, upstream.context, upstream.start_seconds
+            )
+        case schema.ScriptedUpstream():
+            return ScriptedUpstream(name, loaded.folder / upstream.knowledge if upstream.knowledge else None)
+
+
+def prices_of(loaded: Loaded) -> Prices:
+    """The price of every model. Raises PricesUnknown, naming all the models that have none."""
+    config = loaded.config
+    overrides = loaded.folder / config.ledger.prices if config.ledger.prices else None
+    return PriceList((_price_rule(name, model) for name, model in config.models.items()), overrides)
+
+
+def _price_rule(name: str, model: schema.Model) -> PriceRule:
+    match model.price:
+        case schema.TokenPrice() as price:
+            return PriceRule(model=name, rates=TokenRates(**dict(price)), listed_as=model.name or name)
+        case schema.ListedPrice() as price:
+            return PriceRule(model=name, listed_as=price.listed_as, provider=price.provider)
+        case None:
+            return PriceRule(model=name, listed_as=model.name or name)
+
+
+def setup_of(loaded: Loaded, upstreams: Mapping[str, Upstream], prices: Prices) -> Setup:
+    """What `loaded` amounts to. Every upstream it uses is in `upstreams`."""
+    config = loaded.config
+    deployments = {
+        name: Deployment(model=name, upstream=upstreams[loaded.upstream_of(name)], upstream_name=model.name or name)
+        for name, model in config.models.items()
+    }
+    book = PromptBook({name: (loaded.folder / p.file, p.merge) for name, p in config.prompts.items()})
+
+    def plan(shown_as: str, route: schema.Route, policy: Policy) -> Plan:
+        return Plan(
+            route=shown_as,
+            candidates=route.candidates,
+            resolved=tuple(
+                f"{model}={deployments[model].upstream.name}/{deployments[model].upstream_name}"
+                for model in route.candidates
+            ),
+            policy=policy,
+            prompt=book[route.prompt] if route.prompt else None,
+            cache=CacheRule(
+                enabled=route.cache.enabled,
+                ttl_s=route.cache.ttl_seconds,
+                max_temperature=route.cache.max_temperature,
+                pool=route.cache.pool or "",
+            ),
+            attempts=route.attempts,
+        )
+
+    routes = {name: plan(name, route, policy_of(route.policy)) for name, route in config.routes.items()}
+    named = {name: plan(DIRECT, schema.Route(candidates=(name,)), NamedChoice()) for name in config.models}
+    return Setup(
+        plans={**named, **routes},
+        deployments=deployments,
+        tenants={name: _access(tenant) for name, tenant in config.tenants.items()},
+        prices=prices,
+    )
+
+
+def _access(holder: schema.Tenant | schema.TenantKey) -> Access:
+    return Access(
+        routes=frozenset(holder.routes) if holder.routes is not None else None,
+        models=frozenset(holder.models) if holder.models is not None else None,
+    )
+
+
+def declared_keys(config: schema.Config) -> list[Key]:
+    """The keys that the configuration itself holds."""
+    return [
+        Key(id=f"{tenant_name}/{name}", tenant=tenant_name, name=name, hash=key.hash, **_limits(_access(key)))
+        for tenant_name, tenant in config.tenants.items()
+        for name, key in tenant.keys.items()
+    ]
+
+
+def _limits(access: Access) -> dict[str, Any]:
+    return {"routes": access.routes, "models": access.models}
+
+
+class House:
+    """One running Weir. `bound_to` is the address it listens on: demo keys work on loopback only."""
+
+    def __init__(self, loaded: Loaded, config_path: Path, *, state: Path, bound_to: str) -> None:
+        config = loaded.config
+        self._loaded = loaded
+        self.database = Database(loaded.secret(config.ledger.url) if config.ledger.url else sqlite_url(state))
+        self.spool = Spool(state / "spool", max_bytes=config.ledger.spool_max_bytes, fsync=config.ledger.fsync)
+        self.writer = Writer(
+            self.spool, self.database, flush_s=config.ledger.flush_seconds, batch=config.ledger.batch
+        )
+        self.keys = MemoryKeyring(
+            declared_keys(config),
+            config.tenants,
+            self.database,
+            refresh_s=config.ledger.keys_refresh_seconds,
+            demo_keys=is_loopback(bound_to),
+        )
+        self.cache = ExactCache(max_bytes=config.cache.max_bytes, max_answer_bytes=config.cache.max_answer_bytes)
+        self.breakers = Breakers(config.breaker)
+        self.permits = Permits(config.server.max_concurrent)
+        self.recent = RecentDecisions(config.server.recent_decisions)
+        self.operators = operators_of(loaded, state)
+        self.metrics = Metrics()
+        self.fleet = Fleet(make_upstream)
+        self.watch = Watch(
+            config_path, loaded, every_s=config.server.reload_seconds, on_change=self.take, on_problem=self.refuse
+        )
+
+    async def open(self) -> Front:
+        """Start everything and return the ASGI application.
+
+        Raises UpstreamFailure, PricesUnknown or DatabaseUnusable, with advice, where a part cannot work.
+        """
+        config = self._loaded.config
+        prices = prices_of(self._loaded)
+        await self.fleet.sail(self._loaded)
+        self.pipeline = Pipeline(
+            setup_of(self._loaded, self.fleet.running, prices),
+            keys=self.keys,
+            cache=self.cache,
+            caller=Caller(self.breakers, keep_bytes=config.cache.max_answer_bytes),
+            tokens=TokenEstimator(),
+            events=self.spool,
+            permits=self.permits,
+            drain_s=config.server.drain_seconds,
+            status_of=status_of,
+            settled=self._settled,
+        )
+        await self.writer.flush()
+        self.writer.start()
+        self.keys.start()
+        self.watch.start()
+        self._wire_gauges()
+        return self._front()
+
+    async def close(self) -> None:
+        """End everything, the ledger last."""
+        await self.watch.stop()
+        await self.fleet.close()
+        await self.keys.stop()
+        await self.writer.stop()
+        self.spool.close()
+        await self.database.close()
+
+    async def take(self, loaded: Loaded) -> None:
+        """Put a new configuration in force; requests under way end with the old one. Raises what `open` raises."""
+        prices = prices_of(loaded)  # before anything is started: this is what a new model lacks most often
+        gone = await self.fleet.sail(loaded)
+        setup = setup_of(loaded, self.fleet.running, prices)
+        old, self.pipeline.setup = self.pipeline.setup, setup
+        self.keys.configure(declared_keys(loaded.config), loaded.config.tenants)
+        # The last request that began with the old setup lets go of it, and only then may its upstreams close.
+        weakref.finalize(old, _close_soon, asyncio.get_running_loop(), gone)
+        self.metrics.reloads.labels("taken").inc()
+        log.info("the changed configuration is in force")
+        for section in _AT_START:
+            if getattr(loaded.config, section) != getattr(self._loaded.config, section):
+                log.warning("the change of `%s` takes effect at the next start", section)
+
+    def refuse(self, error: Exception) -> None:
+        self.metrics.reloads.labels("refused").inc()
+        log.error("the changed configuration is refused, the old one stays in force:\n%s", error)
+
+    def _settled(self, event: UsageEvent) -> None:
+        self.recent.add(event)
+        self.metrics.observe(event)
+
+    def _front(self) -> Front:
+        config = self._loaded.config
+        health = Health(
+            keys=self.keys,
+            events=self.spool,
+            permits=self.permits,
+            upstreams=lambda: self.fleet.running,
+            database_up=lambda: self.writer.database_up,
+        )
+        pages = pages_app(
+            [
+                model_pages(self.pipeline, self.keys),
+                decision_pages(self.recent, StoredEvents(self.database), self.keys, self.operators),
+                operator_pages(health, self.metrics, self.operators),
+                admin_pages(
+                    self.operators,
+                    StoredKeys(self.database, self.keys),
+                    tenants=lambda: self.pipeline.setup.tenants,
+                    reload=self.watch.check_now,
+                ),
+            ]
+        )
+        pages.include_router(openapi_page(pages, self.keys, self.operators))
+        most = config.server.max_body_bytes
+        endpoints: tuple[Endpoint, ...] = ("chat/completions", "completions", "embeddings")
+        hot = {
+            f"/v1/{endpoint}": ModelEndpoint(endpoint, self.pipeline, self.metrics, max_body_bytes=most)
+            for endpoint in endpoints
+        }
+        return Front(hot, pages)
+
+    def _wire_gauges(self) -> None:
+        gauge, counter = self.metrics.gauge, self.metrics.counter
+        gauge("weir_in_flight", "Requests being answered now.", lambda: self.permits.taken)
+        gauge("weir_cache_entries", "Answers in the cache.", lambda: len(self.cache))
+        gauge("weir_cache_bytes", "Bytes of answers in the cache.", lambda: self.cache.bytes)
+        counter("weir_cache_evictions", "Answers that made room for others.", lambda: self.cache.evicted)
+        gauge("weir_spool_events", "Usage events not yet in the database.", lambda: self.spool.events_waiting)
+        gauge("weir_spool_bytes", "Bytes of them.", lambda: self.spool.bytes_waiting)
+        counter("weir_events_written", "Usage events written to the database.", lambda: self.writer.written)
+        counter("weir_events_rejected", "Usage events set aside.", lambda: self.writer.rejected)
+        gauge("weir_database_up", "1 while the ledger's database answers.", lambda: self.writer.database_up)
+        self.metrics.labelled_gauge(
+            "weir_breaker_open", "1 while a model is left alone.", "model", self._open_breakers
+        )
+
+    def _open_breakers(self) -> dict[str, float]:
+        states = self.breakers.states(time.perf_counter())
+        return {model: float(state == "open") for model, state in states.items()}
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, upstreams: list[Upstream]) -> None:
+    async def close() -> None:
+        await asyncio.gather(*(upstream.close() for upstream in upstreams))
+
+    if upstreams and not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: loop.create_task(close()))
+
+
+def operators_of(loaded: Loaded, state: Path) -> Operators:
+    """The admin key of the configuration, or the one in the state folder, made at first start."""
+    server = loaded.config.server
+    metrics_key = loaded.secret(server.metrics_key) if server.metrics_key else None
+    if server.admin_key:
+        return Operators(loaded.secret(server.admin_key), metrics_key)
+    file = state / "admin.key"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(f"sk-weir-admin-{secrets.token_urlsafe(32)}\n")
+    return Operators(file.read_text().strip(), metrics_key)
+
+
+def run(
+    loaded: Loaded, config_path: Path, *, host: str, port: int, state: Path, listening: Callable[[str], None]
+) -> None:
+    """Serve until told to end. Raises what `House.open` raises."""
+
+    async def serve() -> None:
+        house = House(loaded, config_path, state=state, bound_to=host)
+        try:
+            server = Server(
+                await house.open(),
+                host=host,
+                port=port,
+                shutdown_s=loaded.config.server.shutdown_seconds,
+                listening=listening,
+                reload=house.watch.check_soon,
+                closing=house.permits.close,
+            )
+            await server.serve()
+        finally:
+            await house.close()
+
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())

@@ -1,0 +1,225 @@
+"""The story of a request, from a client's bytes to its settled usage event. No web framework in here.
+
+admit -> prepare -> recall -> route -> call -> deliver -> settle. A step that goes wrong raises a WeirError;
+whatever happens after admission, the request is settled exactly once, and always before the client sees
+the end of its answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import orjson
+
+from contracts.errors import InvalidRequest, LedgerUnavailable, WeirError
+from contracts.money import ZERO
+from contracts.ports import AnswerCache, EventLog, Keyring, TokenCounter, WholeAnswer
+from contracts.records import StoredAnswer, UsageEvent, Verdict
+from contracts.request import ModelRequest
+from contracts.usage import TokenUsage, reported_usage
+from router.access import bearer
+from router.calling import Began, Caller
+from router.delivery import Tee
+from router.evidence import headers_of
+from router.exchange import Exchange, Incoming, Reply
+from router.flights import Flights
+from router.permits import Permits
+from router.replay import assemble, replay_events, replay_whole, text_of
+from router.setup import Deployment, Setup
+from router.streams import Relayed, Replayed
+from router.trail import Trail
+
+
+class Pipeline:
+    """Answers requests. `setup` may be replaced at any time; a request keeps the one it began with.
+
+    `status_of` gives an error's HTTP status; `settled` is told of every usage event once it is on disk.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        keys: Keyring,
+        cache: AnswerCache,
+        caller: Caller,
+        tokens: TokenCounter,
+        events: EventLog,
+        permits: Permits,
+        drain_s: float,
+        status_of: Callable[[BaseException], int],
+        settled: Callable[[UsageEvent], None],
+    ) -> None:
+        self.setup = setup
+        self._keys = keys
+        self._cache = cache
+        self._flights = Flights()
+        self._caller = caller
+        self._tokens = tokens
+        self._events = events
+        self._permits = permits
+        self._drain_s = drain_s
+        self._status_of = status_of
+        self._settled = settled
+
+    async def answer(self, incoming: Incoming) -> Reply:
+        """The reply to one request. Raises WeirError where there is none."""
+        exchange = self._admit(incoming)
+        try:
+            self._prepare(exchange)
+            stored = await self._recall(exchange)
+            if stored is not None:
+                return self._replay(exchange, stored)
+            await self._route(exchange)
+            deployment, began = await self._call(exchange)
+            if isinstance(began, WholeAnswer):
+                return self._deliver_whole(exchange, deployment, began)
+            return self._deliver_stream(exchange, deployment, *began)
+        except BaseException as error:
+            if not exchange.settled:
+                exchange.trail.failed(error, self._status_of(error))
+                self._settle(exchange, error=error)
+            raise
+
+    # 1. admit: key -> tenant, body -> request, name -> plan; then a permit, given back when the request is settled.
+    def _admit(self, incoming: Incoming) -> Exchange:
+        setup = self.setup
+        key = self._keys.find(bearer(incoming.headers))
+        try:
+            raw = orjson.loads(incoming.body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"The request body is not valid JSON: {error}.") from error
+        request = ModelRequest(incoming.endpoint, raw)
+        plan = setup.plan(request.model, key)
+        if not self._events.ready():
+            raise LedgerUnavailable("Usage cannot be recorded right now, so nothing is answered.", retry_after_s=5)
+        terms = self._cache.terms(request, incoming.headers, plan.cache.max_temperature)
+        self._permits.take()
+        trail = Trail(incoming.request_id, incoming.arrived, key, plan.route, request)
+        return Exchange(setup=setup, request=request, plan=plan, trail=trail, terms=terms)
+
+    # 2. prepare: the route's prompt, merged with what the client sent.
+    def _prepare(self, exchange: Exchange) -> None:
+        plan, request = exchange.plan, exchange.request
+        exchange.body = request.raw
+        exchange.trail.policy_version = plan.policy.version
+        if plan.prompt is not None:
+            exchange.body = plan.prompt.apply(request.raw, request.endpoint)
+            exchange.trail.prompt_version = plan.prompt.version
+
+    # 3. recall: a stored answer, or the one that an equal request is waiting for right now.
+    async def _recall(self, exchange: Exchange) -> StoredAnswer | None:
+        plan, terms, trail = exchange.plan, exchange.terms, exchange.trail
+        if not plan.cache.enabled or not (terms.lookup or terms.store):
+            trail.verdict = Verdict(kind="bypass", reason=terms.reason or "the route keeps no answers")
+            return None
+        scope = plan.scope(trail.tenant)
+        exchange.cache_key = self._cache.key(scope, trail.endpoint, exchange.body)
+        if not terms.lookup:
+            trail.verdict = Verdict(kind="bypass", reason=terms.reason)
+            return None
+        found = self._cache.find(exchange.cache_key)
+        if found is not None:
+            stored, entry_id, age_s = found
+            trail.verdict = Verdict(kind="exact", entry_id=entry_id, age_s=age_s, saved=stored.cost)
+            return stored
+        trail.verdict = Verdict(kind="miss")
+        if not terms.store:
+            return None
+        exchange.flight, landed = await self._flights.board(exchange.cache_key, until=exchange.deadline)
+        if landed is not None:
+            trail.verdict = Verdict(kind="exact", reason="an equal request was in flight", saved=landed.cost)
+        return landed
+
+    # 5. route: the policy's choice among the candidates.
+    async def _route(self, exchange: Exchange) -> None:
+        plan = exchange.plan
+        exchange.trail.decision = await plan.policy.choose(exchange.request, plan.candidates)
+
+    # 6. call: the attempt policy, from the chosen model on.
+    async def _call(self, exchange: Exchange) -> tuple[Deployment, Began]:
+        decision = exchange.trail.decision
+        assert decision is not None  # noqa: S101 - `_route` has set it
+        models = [candidate.model for candidate in decision.candidates if candidate.eligible]
+        deployment, began = await self._caller.call(exchange, models)
+        exchange.trail.model, exchange.trail.upstream = deployment.model, deployment.upstream.name
+        return deployment, began
+
+    # 7. deliver, in three ways: a stored answer again, a whole one, or a stream through the tee.
+    def _replay(self, exchange: Exchange, stored: StoredAnswer) -> Reply:
+        trail = exchange.trail
+        trail.model = stored.model
+        trail.spent(TokenUsage(source="cache", raw=stored.usage), ZERO, "cache")
+        self._settle(exchange)
+        reply_id, now = trail.request_id.removeprefix("req_"), int(time.time())
+        if trail.stream:
+            events = replay_events(
+                stored, trail.endpoint, reply_id=reply_id, created=now, usage=exchange.request.wants_usage_chunk
+            )
+            return Reply(headers=headers_of(trail), stream=Replayed(b"".join(events)))
+        return Reply(headers=headers_of(trail), body=replay_whole(stored, reply_id=reply_id, created=now))
+
+    def _deliver_whole(self, exchange: Exchange, deployment: Deployment, answer: WholeAnswer) -> Reply:
+        self._price(exchange, deployment, answer.data.get("usage"), text_of(answer.data))
+        self._settle(exchange, self._storable(exchange, answer.body, answer.data, ()))
+        return Reply(headers=headers_of(exchange.trail), body=answer.body)
+
+    def _deliver_stream(self, exchange: Exchange, deployment: Deployment, tee: Tee, head: bytes) -> Reply:
+        exchange.trail.first_token_ms = round(exchange.trail.elapsed_ms(), 3)
+        settle = partial(self._settle_stream, exchange, deployment, tee)
+        stream = Relayed(exchange, tee, head, drain_s=self._drain_s, settle=settle)
+        return Reply(headers=headers_of(exchange.trail, with_cost=False), stream=stream)
+
+    def _settle_stream(
+        self, exchange: Exchange, deployment: Deployment, tee: Tee, failure: WeirError | None
+    ) -> None:
+        self._price(exchange, deployment, tee.raw_usage, tee.text)
+        stored = None
+        if failure is not None:
+            exchange.trail.cut(failure)
+            self._caller.breakers.of(deployment.model).record_failure(failure, time.perf_counter())
+        elif tee.chunks is not None:
+            data, pieces = assemble(map(orjson.loads, tee.chunks), exchange.trail.endpoint)
+            data["usage"] = tee.raw_usage
+            stored = self._storable(exchange, orjson.dumps(data), data, pieces)
+        self._settle(exchange, stored, failure)
+
+    # 8. settle: the bill, the event on disk, then the cache and those who wait for this answer.
+    def _price(self, exchange: Exchange, deployment: Deployment, raw_usage: object, text: str) -> None:
+        usage = reported_usage(raw_usage)
+        if usage is None:
+            usage = self._tokens.estimate(exchange.body, text)
+            if isinstance(raw_usage, Mapping):
+                usage = replace(usage, raw=raw_usage)
+        prices = exchange.setup.prices
+        exchange.trail.spent(usage, prices.cost(deployment.model, usage), prices.priced_by(deployment.model))
+
+    def _storable(
+        self, exchange: Exchange, body: bytes, data: Mapping[str, Any], pieces: tuple[int, ...]
+    ) -> StoredAnswer | None:
+        if not exchange.cache_key or not exchange.terms.store or self._cache.refuse_answer(data):
+            return None
+        trail = exchange.trail
+        return StoredAnswer(body=body, pieces=pieces, model=trail.model, usage=data.get("usage"), cost=trail.cost)
+
+    def _settle(
+        self, exchange: Exchange, stored: StoredAnswer | None = None, error: BaseException | None = None
+    ) -> None:
+        exchange.settled = True
+        self._permits.give_back()
+        event = exchange.trail.event()
+        try:
+            self._events.append(event)
+        except LedgerUnavailable as unwritten:
+            stored, error = None, unwritten
+            raise
+        finally:
+            if stored is not None:
+                self._cache.store(exchange.cache_key, stored, ttl_s=exchange.plan.cache.ttl_s)
+            if exchange.flight is not None:
+                exchange.flight.land(stored, error)
+            self._settled(event)

@@ -1,0 +1,265 @@
+"""A stored answer as bytes again, whole or streamed, and the way back: a stream's chunks as one whole answer.
+
+The non-obvious decision: nothing is dropped on either way because it is unknown. Whatever a replay does not cut
+into pieces travels in the first or the last chunk, and `assemble` merges by kind of value, so putting a replay
+together gives the stored answer again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from contracts.records import Endpoint, StoredAnswer
+from contracts.sse import DONE, event
+
+_Json = dict[str, Any]
+
+_WHOLE = {"chat/completions": "chat.completion", "completions": "text_completion"}
+_CHUNK = {"chat/completions": "chat.completion.chunk", "completions": "text_completion"}
+_SPOKEN = ("reasoning_content", "reasoning", "refusal", "content")
+"""The texts of a message, in the order in which models write them."""
+_SAID_ONCE = frozenset({"role", "id", "type", "name", "index"})
+"""What a stream sends once, or again and again; all other text comes in parts."""
+_PADDING = "obfuscation"
+"""Random text with which OpenAI hides how long its chunks are."""
+_WORD = re.compile(r"\s*\S{1,24}|\s+")
+
+
+def replay_whole(stored: StoredAnswer, *, reply_id: str, created: int) -> bytes:
+    """The JSON answer under a new id. `reply_id` without OpenAI's prefix; `created` in Unix seconds."""
+    data = orjson.loads(stored.body)
+    if data.get("choices"):
+        data = _stamped(data, reply_id, created)
+    if stored.usage is not None:
+        data["usage"] = stored.usage
+    return orjson.dumps(data)
+
+
+def replay_events(
+    stored: StoredAnswer, endpoint: Endpoint, *, reply_id: str, created: int, usage: bool
+) -> Iterator[bytes]:
+    """The same answer as server-sent events, [DONE] included; `usage`: the client asked for it in the stream.
+
+    A lone choice comes in the pieces in which it was streamed, anything else in words. Embeddings are never
+    streamed.
+    """
+    data = _stamped(orjson.loads(stored.body), reply_id, created)
+    choices = data.pop("choices")
+    reported = data.pop("usage", None) if stored.usage is None else stored.usage
+    frame = {**data, "object": _CHUNK[endpoint]}
+    if usage and reported is not None:
+        frame["usage"] = None
+    else:
+        frame.pop("usage", None)
+    lengths = stored.pieces if len(choices) == 1 else ()
+    for choice in choices:
+        parts_of = _message_parts if "message" in choice else _text_parts
+        for part in parts_of(choice, lengths):
+            yield event(orjson.dumps({**frame, "choices": [part]}))
+    if "usage" in frame:
+        yield event(orjson.dumps({**frame, "choices": [], "usage": reported}))
+    yield event(DONE)
+
+
+def assemble(chunks: Iterable[Mapping[str, Any]], endpoint: Endpoint) -> tuple[_Json, tuple[int, ...]]:
+    """The whole answer that a stream's parsed chunks amount to, and how long the pieces of its text were.
+
+    The lengths are those of a lone choice's content, in characters; of several choices there are none. A choice
+    that never ended has the finish_reason None.
+    """
+    answer: _Json = {}
+    choices: dict[int, _Json] = {}
+    lengths: list[int] = []
+    for chunk in chunks:
+        for name, value in chunk.items():
+            if name not in ("choices", _PADDING) and (value is not None or name not in answer):
+                answer[name] = value
+        for part in _objects(chunk.get("choices")):
+            index = part.get("index")
+            index = index if type(index) is int else 0
+            if index not in choices:
+                choices[index] = {"index": index, **_blank(endpoint)}
+            text = _add_part(choices[index], part)
+            if text:
+                lengths.append(len(text))
+    answer["object"] = _WHOLE[endpoint]
+    answer["choices"] = [_rounded_off(choices[index]) for index in sorted(choices)]
+    return answer, tuple(lengths) if len(choices) == 1 else ()
+
+
+def text_of(answer: Mapping[str, Any]) -> str:
+    """All that the model wrote in a whole answer: reasoning, content and tool arguments, of all choices."""
+    texts: list[object] = []
+    for choice in _objects(answer.get("choices")):
+        texts.append(choice.get("text"))
+        for message in _objects([choice.get("message")]):
+            texts += (message.get(name) for name in _SPOKEN)
+            for call in _objects(message.get("tool_calls")):
+                for function in _objects([call.get("function")]):
+                    texts += (function.get("name"), function.get("arguments"))
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _objects(value: object) -> Iterator[_Json]:
+    """The objects in what should be a list of them: models are not to be trusted with shapes."""
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
+
+
+def _stamped(data: _Json, reply_id: str, created: int) -> _Json:
+    prefix = "chatcmpl" if any("message" in choice for choice in data["choices"]) else "cmpl"
+    return {**data, "id": f"{prefix}-{reply_id}", "created": created}
+
+
+def _message_parts(choice: _Json, lengths: Sequence[int]) -> Iterator[_Json]:
+    """The chunks of one chat choice: its role, its texts piece by piece, its end."""
+    message = choice["message"]
+    texts = {name: text for name in _SPOKEN if (text := message.get(name)) and isinstance(text, str)}
+    opening = {name: value for name, value in message.items() if name not in texts}
+    if "content" in texts:
+        opening["content"] = ""
+    if opening.get("tool_calls"):
+        opening["tool_calls"] = [{"index": index, **call} for index, call in enumerate(opening["tool_calls"])]
+    yield _part(choice, {"delta": opening})
+    logprobs: Any = choice.get("logprobs")
+    unsent = dict(logprobs) if isinstance(logprobs, dict) else logprobs
+    for name, text in texts.items():
+        pieces = _pieces(text, lengths if name == "content" else ())
+        tokens = logprobs.get(name) if isinstance(logprobs, dict) else None
+        if not isinstance(tokens, list) or not all(map(_is_token, tokens)):
+            yield from (_part(choice, {"delta": {name: piece}}) for piece in pieces)
+            continue
+        unsent[name] = None
+        for piece, share in zip(pieces, _shares([token["token"] for token in tokens], pieces), strict=True):
+            yield _part(choice, {"delta": {name: piece}}, {**dict.fromkeys(logprobs), name: tokens[share]})
+    yield _ending(choice, {"delta": {}}, unsent)
+
+
+def _text_parts(choice: _Json, lengths: Sequence[int]) -> Iterator[_Json]:
+    """The chunks of one completion choice. Its logprobs are lists of equal length, one item for each token."""
+    pieces = _pieces(choice["text"], lengths)
+    logprobs: Any = choice.get("logprobs")
+    tokens = logprobs.get("tokens") if isinstance(logprobs, dict) else None
+    if not pieces or not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        yield from (_part(choice, {"text": piece}) for piece in pieces)
+        yield _ending(choice, {"text": ""}, logprobs)
+        return
+    lists = {name: items for name, items in logprobs.items() if isinstance(items, list)}
+    none_yet = dict.fromkeys(logprobs)
+    for piece, share in zip(pieces, _shares(tokens, pieces), strict=True):
+        yield _part(choice, {"text": piece}, {**none_yet, **{name: items[share] for name, items in lists.items()}})
+    yield _ending(choice, {"text": ""}, {**logprobs, **dict.fromkeys(lists)})
+
+
+def _is_token(token: object) -> bool:
+    return isinstance(token, dict) and isinstance(token.get("token"), str)
+
+
+def _part(choice: _Json, said: _Json, logprobs: _Json | None = None) -> _Json:
+    part = {"index": choice.get("index", 0), **said, "finish_reason": None}
+    if "logprobs" in choice:
+        part["logprobs"] = logprobs
+    return part
+
+
+def _ending(choice: _Json, said: _Json, logprobs: _Json | None) -> _Json:
+    """The last chunk, which also carries what Weir has never heard of."""
+    rest = {name: value for name, value in choice.items() if name not in ("message", "text", "logprobs")}
+    return {**_part(choice, said, logprobs), **rest}
+
+
+def _pieces(text: str, lengths: Sequence[int]) -> list[str]:
+    """`text` cut into `lengths` where they fit it, else into words and the space before them."""
+    if not lengths or sum(lengths) != len(text):
+        return _WORD.findall(text)
+    pieces = []
+    begin = 0
+    for length in lengths:
+        pieces.append(text[begin : begin + length])
+        begin += length
+    return pieces
+
+
+def _shares(tokens: Sequence[str], pieces: Sequence[str]) -> Iterator[slice]:
+    """Which `tokens` go with each piece: those that end inside it, and with the last piece all that are left."""
+    taken = 0
+    ahead = 0  # characters of tokens taken beyond the pieces so far
+    for piece in pieces[:-1]:
+        first = taken
+        ahead -= len(piece)
+        while taken < len(tokens) and ahead + len(tokens[taken]) <= 0:
+            ahead += len(tokens[taken])
+            taken += 1
+        yield slice(first, taken)
+    yield slice(taken, None)
+
+
+def _add_part(choice: _Json, part: Mapping[str, Any]) -> str:
+    """Add one chunk's part of a choice; returns the piece of its text that came with it."""
+    text: object = None
+    for name, value in part.items():
+        if name in ("index", "message"):
+            continue
+        if name == "delta" and isinstance(value, Mapping) and "message" in choice:
+            _merge(choice["message"], value)
+            text = value.get("content")
+        elif name in ("text", "logprobs"):
+            _merge(choice, {name: value})
+            text = value if name == "text" else text
+        elif isinstance(value, list):
+            choice[name] = [*(choice.get(name) or ()), *value]
+        elif value is not None or name not in choice:
+            choice[name] = value
+    return text if isinstance(text, str) else ""
+
+
+def _merge(whole: _Json, part: Mapping[str, Any]) -> None:
+    """Add `part` to `whole`: text is joined, lists go on, objects merge, and of anything else the last counts."""
+    for name, value in part.items():
+        known = whole.get(name)
+        if isinstance(value, dict):
+            if not isinstance(known, dict):
+                known = whole[name] = {}
+            _merge(known, value)
+        elif isinstance(value, list):
+            if not isinstance(known, list):
+                known = whole[name] = []
+            for item in value:
+                _append(known, item)
+        elif isinstance(value, str) and isinstance(known, str) and name not in _SAID_ONCE:
+            whole[name] = known + value
+        elif known is None or value not in (None, ""):
+            whole[name] = value
+
+
+def _append(items: list[Any], item: Any) -> None:
+    """Add `item`, or merge it with the one of the same `index`, as tool calls have."""
+    if not isinstance(item, dict) or type(item.get("index")) is not int:
+        items.append(item)
+        return
+    same = next((known for known in items if isinstance(known, dict) and known.get("index") == item["index"]), None)
+    if same is None:
+        items.append(same := {})
+    _merge(same, item)
+
+
+def _blank(endpoint: Endpoint) -> _Json:
+    """What every whole answer's choice has."""
+    if endpoint == "chat/completions":
+        return {"message": {"role": "assistant", "content": None}, "finish_reason": None}
+    return {"text": "", "finish_reason": None}
+
+
+def _rounded_off(choice: _Json) -> _Json:
+    """`choice` without the `index` that only streamed tool calls have."""
+    message = choice.get("message", {})
+    if message.get("tool_calls"):
+        message["tool_calls"] = [
+            {name: value for name, value in call.items() if name != "index"}
+            for call in _objects(message["tool_calls"])
+        ]
+    return choice

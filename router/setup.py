@@ -1,0 +1,96 @@
+"""What a configuration amounts to, ready for requests: routes, models, access. A reload makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.errors import UnknownModel
+from contracts.ports import CacheScope, Policy, Prices, Prompt, Upstream
+from contracts.records import DIRECT, Key
+from router.attempts import AttemptLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A model where it can be reached. `upstream_name` is what the upstream calls it."""
+
+    model: str
+    upstream: Upstream
+    upstream_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRule:
+    """Whether and how long a route's answers are kept. `pool` names tenants' shared answers, or is empty."""
+
+    enabled: bool
+    ttl_s: float
+    max_temperature: float
+    pool: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How requests to one name are served. `route` is DIRECT where the name is a model's.
+
+    `resolved` says what the candidates are upstream: an answer in the cache dies with its model.
+    """
+
+    route: str
+    candidates: tuple[str, ...]
+    resolved: tuple[str, ...]
+    policy: Policy
+    prompt: Prompt | None
+    cache: CacheRule
+    attempts: AttemptLimits
+
+    def scope(self, tenant: str) -> CacheScope:
+        return CacheScope(
+            tenant=f"pool:{self.cache.pool}" if self.cache.pool else tenant,
+            route=self.route,
+            policy_version=self.policy.version,
+            prompt_version=self.prompt.version if self.prompt else "",
+            corpus_version="",
+            candidates=self.resolved,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a tenant may address; None means everything."""
+
+    routes: frozenset[str] | None
+    models: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
+class Setup:
+    """`plans` by the names clients use: routes, and models named directly."""
+
+    plans: Mapping[str, Plan]
+    deployments: Mapping[str, Deployment]
+    tenants: Mapping[str, Access]
+    prices: Prices
+
+    def plan(self, name: str, key: Key) -> Plan:
+        """The plan behind `name`. Raises UnknownModel where there is none, or none for this key."""
+        plan = self.plans.get(name)
+        if plan is None or not self._allowed(name, plan, key):
+            raise UnknownModel(
+                f"The model '{name}' does not exist, or this key may not use it. See GET /v1/models.",
+                param="model",
+            )
+        return plan
+
+    def names(self, key: Key) -> Sequence[tuple[str, Plan]]:
+        """Everything `key` may name as a model, routes first."""
+        allowed = [(name, plan) for name, plan in self.plans.items() if self._allowed(name, plan, key)]
+        return sorted(allowed, key=lambda item: (item[1].route == DIRECT, item[0]))
+
+    def _allowed(self, name: str, plan: Plan, key: Key) -> bool:
+        access = self.tenants.get(key.tenant)
+        if access is None:
+            return False
+        limits = (access.models, key.models) if plan.route == DIRECT else (access.routes, key.routes)
+        return all(limit is None or name in limit for limit in limits)

@@ -1,0 +1,152 @@
+"""What is known of one request so far, and in the end its usage event.
+
+Every step of the pipeline writes what it did here; `event` reads it once, when the request is settled.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contracts.errors import UpstreamFailure, WeirError
+from contracts.money import ZERO
+from contracts.records import AttemptRecord, Decision, Endpoint, EventOutcome, Key, UsageEvent, Verdict
+from contracts.request import ModelRequest
+from contracts.usage import TokenUsage
+
+NO_USAGE = TokenUsage(source="none")
+_MAX_TAGS = 16
+
+
+def new_request_id() -> str:
+    """Sorts by time: 12 hex digits of milliseconds since the epoch, then 20 random ones."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+class Trail:
+    __slots__ = (
+        "arrived",
+        "at",
+        "attempts",
+        "cost",
+        "decision",
+        "endpoint",
+        "error",
+        "first_token_ms",
+        "hung_up",
+        "key_id",
+        "model",
+        "outcome",
+        "policy_version",
+        "priced_by",
+        "prompt_version",
+        "request_id",
+        "requested_model",
+        "route",
+        "status",
+        "stream",
+        "tags",
+        "tenant",
+        "upstream",
+        "usage",
+        "verdict",
+    )
+
+    def __init__(self, request_id: str, arrived: float, key: Key, route: str, request: ModelRequest) -> None:
+        self.request_id = request_id
+        self.arrived = arrived
+        self.at = datetime.now(UTC)
+        self.tenant = key.tenant
+        self.key_id = key.id
+        self.route = route
+        self.endpoint: Endpoint = request.endpoint
+        self.requested_model = request.model
+        self.stream = request.stream
+        self.tags = _tags(request)
+        self.verdict = Verdict(kind="bypass", reason="not looked up")
+        self.decision: Decision | None = None
+        self.attempts: list[AttemptRecord] = []
+        self.model = ""
+        self.upstream = ""
+        self.usage = NO_USAGE
+        self.cost = ZERO
+        self.priced_by = ""
+        self.outcome: EventOutcome = "answered"
+        self.error = ""
+        self.status = 200
+        self.first_token_ms: float | None = None
+        self.hung_up = False
+        self.prompt_version = ""
+        self.policy_version = ""
+
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self.arrived) * 1000
+
+    def attempt(self, model: str, upstream: str, began_ms: float, failure: UpstreamFailure | None) -> None:
+        self.attempts.append(
+            AttemptRecord(
+                model=model,
+                upstream=upstream,
+                started_ms=round(began_ms, 3),
+                took_ms=round(self.elapsed_ms() - began_ms, 3),
+                error=failure.code if failure else "",
+                status=failure.status if failure else None,
+                detail=failure.detail if failure else "",
+            )
+        )
+
+    def spent(self, usage: TokenUsage, cost: Decimal, priced_by: str) -> None:
+        self.usage = usage
+        self.cost = cost
+        self.priced_by = priced_by
+
+    def failed(self, error: BaseException, status: int) -> None:
+        self.outcome = "failed"
+        self.error = error.code if isinstance(error, WeirError) else WeirError.code
+        self.status = status
+
+    def cut(self, failure: WeirError) -> None:
+        """The client had part of the answer, with status 200, before it broke off."""
+        self.outcome = "cut"
+        self.error = failure.code
+
+    def event(self) -> UsageEvent:
+        return UsageEvent(
+            request_id=self.request_id,
+            at=self.at,
+            tenant=self.tenant,
+            key_id=self.key_id,
+            route=self.route,
+            endpoint=self.endpoint,
+            requested_model=self.requested_model,
+            model=self.model,
+            upstream=self.upstream,
+            stream=self.stream,
+            outcome=self.outcome,
+            error=self.error,
+            status=self.status,
+            usage=self.usage,
+            cost=self.cost,
+            saved=self.verdict.saved,
+            priced_by=self.priced_by,
+            verdict=self.verdict,
+            decision=self.decision,
+            attempts=tuple(self.attempts),
+            latency_ms=round(self.elapsed_ms(), 3),
+            first_token_ms=self.first_token_ms,
+            hung_up=self.hung_up,
+            prompt_version=self.prompt_version,
+            policy_version=self.policy_version,
+            tags=self.tags,
+        )
+
+
+def _tags(request: ModelRequest) -> dict[str, str]:
+    """The text entries of OpenAI's `metadata`, which clients use to say what a request was for."""
+    metadata = request.raw.get("metadata")
+    if not metadata:
+        return {}
+    texts = {name[:64]: value[:512] for name, value in metadata.items() if isinstance(value, str)}
+    return dict(list(texts.items())[:_MAX_TAGS])

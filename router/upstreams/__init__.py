@@ -1,0 +1,1 @@
+"""The servers that answer, each behind the port `contracts.ports.Upstream`."""

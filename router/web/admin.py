@@ -1,0 +1,75 @@
+"""`/admin/v1`: keys and reload, for whoever holds the admin key."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.errors import InvalidRequest, NotFound
+from contracts.ports import KeyStore
+from contracts.records import Key
+from router.access import Operators
+
+
+class NewKey(BaseModel):
+    """A key to make. `routes` and `models` narrow what its tenant may use."""
+
+    model_config = ConfigDict(extra="forbid")
+    tenant: str = Field(min_length=1, max_length=128)
+    name: str = Field("", max_length=128)
+    routes: list[str] | None = None
+    models: list[str] | None = None
+
+
+def admin_pages(
+    operators: Operators,
+    store: KeyStore,
+    tenants: Callable[[], Collection[str]],
+    reload: Callable[[], Awaitable[str]],
+) -> APIRouter:
+    """`tenants` gives those of the running configuration; `reload` reads it again and says what came of it."""
+
+    async def admin_only(request: Request) -> None:
+        operators.require_admin(request.headers)
+
+    pages = APIRouter(prefix="/admin/v1", dependencies=[Depends(admin_only)])
+
+    @pages.get("/keys", summary="Keys in the database, without their secrets")
+    async def list_keys(tenant: str | None = None) -> dict[str, Any]:
+        return {"data": [_shown(key) for key in await store.list(tenant)]}
+
+    @pages.post("/keys", summary="Make a key; its secret is shown this once", status_code=201)
+    async def create_key(new: NewKey) -> dict[str, Any]:
+        if new.tenant not in tenants():
+            raise InvalidRequest(f"There is no tenant '{new.tenant}'.", param="tenant")
+        key, secret = await store.create(new.tenant, new.name, new.routes, new.models)
+        return {**_shown(key), "secret": secret}
+
+    @pages.delete("/keys/{key_id}", summary="Revoke a key at once")
+    async def revoke_key(key_id: str) -> dict[str, Any]:
+        if not await store.revoke(key_id):
+            raise NotFound(
+                f"There is no key '{key_id}' in the database. Keys in the configuration are removed there."
+            )
+        return {"id": key_id, "revoked": True}
+
+    @pages.post("/reload", summary="Read the configuration again now")
+    async def reload_now() -> dict[str, str]:
+        return {"result": await reload()}
+
+    return pages
+
+
+def _shown(key: Key) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "routes": sorted(key.routes) if key.routes is not None else None,
+        "models": sorted(key.models) if key.models is not None else None,
+        "created_at": key.created_at.isoformat() if key.created_at else None,
+        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+    }

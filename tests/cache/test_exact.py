@@ -1,0 +1,183 @@
+"""The exact cache keeps what it is given, for as long as it was told, in as much memory as it may have."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from cache.exact import ExactCache, footprint
+from contracts.ports import AnswerCache, CacheScope
+from contracts.records import StoredAnswer
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def answer(size: int = 10, pieces: int = 0, usage: Any = None) -> StoredAnswer:
+    return StoredAnswer(body=b"x" * size, pieces=(4,) * pieces, model="small", usage=usage, cost=Decimal("0.001"))
+
+
+def number(n: int) -> bytes:
+    return n.to_bytes(16, "big")
+
+
+def roomy(clock: Clock | None = None) -> ExactCache:
+    return ExactCache(max_bytes=10**6, max_answer_bytes=10**5, clock=clock or Clock())
+
+
+def test_it_is_an_answer_cache() -> None:
+    cache: AnswerCache = roomy()
+    scope = CacheScope("acme", "support", "p1", "", "", ("small",))
+    key = cache.key(scope, "chat/completions", {"model": "support", "messages": []})
+    assert cache.find(key) is None
+    cache.store(key, answer(), ttl_s=1)
+    assert cache.find(key) is not None
+
+
+def test_an_answer_comes_back_with_its_age() -> None:
+    clock = Clock(100.0)
+    cache = roomy(clock)
+    kept = answer(pieces=3, usage={"total_tokens": 3})
+    cache.store(number(1), kept, ttl_s=60)
+    clock.now = 130.5
+    assert cache.find(number(1)) == (kept, number(1).hex(), 30.5)
+    assert cache.find(number(2)) is None
+
+
+def test_it_is_served_until_its_time_is_up() -> None:
+    clock = Clock()
+    cache = roomy(clock)
+    cache.store(number(1), answer(), ttl_s=10)
+    cache.store(number(2), answer(), ttl_s=20)
+    clock.now = 9.999
+    assert cache.find(number(1)) is not None
+    clock.now = 10
+    assert cache.find(number(1)) is None
+    assert cache.find(number(2)) is not None
+    assert (len(cache), cache.expired) == (1, 1)
+    assert cache.bytes == footprint(number(2), answer())
+
+
+def test_a_newer_answer_takes_the_place_of_the_older() -> None:
+    clock = Clock()
+    cache = roomy(clock)
+    cache.store(number(1), answer(500), ttl_s=10)
+    clock.now = 5
+    cache.store(number(1), answer(20), ttl_s=10)
+    clock.now = 14
+    found = cache.find(number(1))
+    assert found is not None
+    assert found[0] == answer(20)
+    assert cache.bytes == footprint(number(1), answer(20))
+    assert (len(cache), cache.stored, cache.evicted) == (1, 2, 0)
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    size = footprint(number(0), answer())
+    cache = ExactCache(max_bytes=3 * size, max_answer_bytes=1000, clock=Clock())
+    for n in (1, 2, 3):
+        cache.store(number(n), answer(), ttl_s=10)
+    cache.find(number(1))
+    cache.store(number(4), answer(), ttl_s=10)
+    assert [n for n in (1, 2, 3, 4) if cache.find(number(n))] == [1, 3, 4]
+    assert (len(cache), cache.evicted, cache.bytes) == (3, 1, 3 * size)
+
+
+@pytest.mark.parametrize("size", [1001, 3000])
+def test_too_large_an_answer_is_refused_and_takes_the_old_one_with_it(size: int) -> None:
+    cache = ExactCache(max_bytes=2500, max_answer_bytes=1000, clock=Clock())
+    cache.store(number(1), answer(1000), ttl_s=10)
+    cache.store(number(1), answer(size), ttl_s=10)
+    assert cache.find(number(1)) is None
+    assert (len(cache), cache.bytes, cache.refused, cache.evicted) == (0, 0, 1, 0)
+
+
+def test_an_answer_that_would_not_fit_alone_drives_out_no_other() -> None:
+    cache = ExactCache(max_bytes=1500, max_answer_bytes=10**6, clock=Clock())
+    cache.store(number(1), answer(10), ttl_s=10)
+    cache.store(number(2), answer(1500), ttl_s=10)
+    assert cache.find(number(1)) is not None
+    assert cache.refused == 1
+
+
+def test_clearing_empties_it() -> None:
+    cache = roomy()
+    cache.store(number(1), answer(), ttl_s=10)
+    cache.clear()
+    assert (len(cache), cache.bytes, cache.find(number(1))) == (0, 0, None)
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(50, 0), (800, 150), (20_000, 0), (20_000, 4_000)])
+def test_the_bytes_it_counts_are_the_memory_it_takes(size: int, pieces: int) -> None:
+    """Bodies come from orjson as they do when serving, in buffers larger than themselves."""
+    usage = b'{"prompt_tokens":1000,"completion_tokens":999,"prompt_tokens_details":{"cached_tokens":500}}'
+    cache = ExactCache(max_bytes=10**9, max_answer_bytes=10**6, clock=Clock(7.5))
+    entries = 1000
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for n in range(entries):
+            body = orjson.dumps({"id": str(n), "content": "x" * size})
+            made = StoredAnswer(
+                body=body,
+                pieces=tuple([4] * pieces),
+                model="small",
+                usage=orjson.loads(usage),
+                cost=Decimal(n) / 1000,
+            )
+            cache.store(number(n), made, ttl_s=60.0 + n)
+        del body, made
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken == pytest.approx(cache.bytes, rel=0.2)
+
+
+class CacheStory(RuleBasedStateMachine):
+    """Whatever is stored and found in whatever order, the books are right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.cache = ExactCache(max_bytes=5_000, max_answer_bytes=2_000, clock=self.clock)
+        self.put: dict[bytes, tuple[StoredAnswer, float]] = {}
+
+    @rule(n=st.integers(0, 8), size=st.integers(0, 3_000), ttl_s=st.integers(1, 20))
+    def store(self, n: int, size: int, ttl_s: int) -> None:
+        self.cache.store(number(n), answer(size), ttl_s=ttl_s)
+        self.put[number(n)] = answer(size), self.clock.now + ttl_s
+
+    @rule(n=st.integers(0, 8))
+    def find(self, n: int) -> None:
+        found = self.cache.find(number(n))
+        if found is not None:
+            kept, expires = self.put[number(n)]
+            assert found[0] == kept
+            assert self.clock.now < expires
+
+    @rule(seconds=st.integers(1, 10))
+    def wait(self, seconds: int) -> None:
+        self.clock.now += seconds
+
+    @invariant()
+    def books_are_right(self) -> None:
+        cache = self.cache
+        assert 0 <= cache.bytes <= cache.max_bytes
+        assert (cache.bytes == 0) == (len(cache) == 0)
+        assert len(cache) <= cache.stored - cache.evicted - cache.expired
+
+
+TestCacheStory = CacheStory.TestCase

@@ -1,0 +1,69 @@
+"""requirements/*.txt hold what pyproject.toml asks for, and agree with each other."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.deploy.deployment import ROOT, project
+
+LOCKS = ("serve", "image", "dev")
+EXTRAS = {
+    "serve": ("gguf",),
+    "image": ("gguf", "litellm", "postgres"),
+    "dev": tuple(project()["project"]["optional-dependencies"]),
+}
+ENTRY = re.compile(
+    r"^([a-z0-9.-]+)==([^ ;\\]+)(?: ; ([^\\]+?))? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M
+)
+
+
+def text(lock: str) -> str:
+    return (ROOT / f"requirements/{lock}.txt").read_text()
+
+
+def locked(lock: str) -> set[tuple[str, str, str]]:
+    """Name, version and marker of each entry."""
+    return {(name, version, marker) for name, version, marker, _ in ENTRY.findall(text(lock))}
+
+
+def wanted(lock: str) -> list[Requirement]:
+    metadata, groups = project()["project"], project()["dependency-groups"]
+    lines = [*metadata["dependencies"], *groups["build"]]
+    for extra in EXTRAS[lock]:
+        lines += metadata["optional-dependencies"][extra]
+    if lock == "dev":
+        lines += [line for line in groups["dev"] if isinstance(line, str)]
+    return [Requirement(line) for line in lines]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_everything_asked_for_is_locked_within_its_bounds(lock: str) -> None:
+    for requirement in wanted(lock):
+        versions = [version for name, version, _ in locked(lock) if name == requirement.name.lower()]
+        assert versions, f"{requirement} is not in {lock}.txt: make lock"
+        assert all(version in requirement.specifier for version in versions), f"{requirement}: make lock"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_entry_has_hashes_and_there_is_nothing_else(lock: str) -> None:
+    rest = ENTRY.sub("", text(lock))
+    assert all(line.lstrip().startswith("#") for line in rest.splitlines()), "an entry without a hash"
+    assert "://" not in rest, "an address"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_nothing_heavy_slips_in(lock: str) -> None:
+    names = {name for name, _, _ in locked(lock)}
+    assert not names & {"torch", "transformers", "scikit-learn", "dspy", "ray", "vllm"}
+
+
+@pytest.mark.parametrize("lock", ["serve", "image"])
+def test_dev_holds_every_other_lock_at_the_same_versions(lock: str) -> None:
+    assert locked(lock) < locked("dev")
+
+
+def test_what_builds_weir_is_locked_as_well() -> None:
+    assert set(project()["build-system"]["requires"]) == set(project()["dependency-groups"]["build"])

@@ -1,0 +1,229 @@
+"""Usage events survive the way to JSON and to a row and back, also between versions of Weir."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from types import MappingProxyType
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.records import AttemptRecord, Candidate, Decision, UsageEvent, Verdict
+from contracts.usage import TokenUsage
+from ledger.database import Database
+from ledger.events import find_event, from_json, from_row, to_json, to_row
+from ledger.tables import usage_events
+
+MakeEvent = Callable[..., UsageEvent]
+
+money = st.decimals(min_value=0, max_value=1_000_000, places=12)
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+counts = st.integers(min_value=0, max_value=2**62)
+floats = st.floats(min_value=0, max_value=1e9)
+usages = st.builds(
+    TokenUsage,
+    prompt=counts,
+    completion=counts,
+    cached=counts,
+    cache_write=counts,
+    reasoning=counts,
+    audio_prompt=counts,
+    audio_completion=counts,
+    source=st.sampled_from(["reported", "estimated", "cache", "none"]),
+    method=texts,
+    raw=st.none() | st.dictionaries(texts, counts | texts | st.none(), max_size=3),
+)
+decisions = st.builds(
+    Decision,
+    model=texts,
+    policy=texts,
+    reason=texts,
+    intent=texts,
+    candidates=st.lists(
+        st.builds(
+            Candidate, model=texts, eligible=st.booleans(), quality=st.none() | floats, cost=st.none() | money
+        ),
+        max_size=3,
+    ).map(tuple),
+    degraded=texts,
+)
+attempts = st.lists(
+    st.builds(
+        AttemptRecord,
+        model=texts,
+        upstream=texts,
+        started_ms=floats,
+        took_ms=floats,
+        error=texts,
+        status=st.none() | st.integers(100, 599),
+        detail=texts,
+    ),
+    max_size=3,
+).map(tuple)
+events = st.builds(
+    UsageEvent,
+    request_id=st.text(string.ascii_lowercase, min_size=1),
+    at=st.datetimes(min_value=datetime(2020, 1, 1), timezones=st.just(UTC)),
+    tenant=texts,
+    key_id=texts,
+    route=texts,
+    endpoint=st.sampled_from(["chat/completions", "completions", "embeddings"]),
+    requested_model=texts,
+    model=texts,
+    stream=st.booleans(),
+    outcome=st.sampled_from(["answered", "failed", "cut"]),
+    usage=usages,
+    cost=money,
+    saved=money,
+    verdict=st.builds(
+        Verdict,
+        kind=st.sampled_from(["exact", "semantic", "miss", "bypass"]),
+        reason=texts,
+        entry_id=texts,
+        age_s=floats,
+        saved=money,
+    ),
+    decision=st.none() | decisions,
+    attempts=attempts,
+    latency_ms=floats,
+    first_token_ms=st.none() | floats,
+    hung_up=st.booleans(),
+    tags=st.dictionaries(texts, texts, max_size=3),
+)
+
+
+def full(event: UsageEvent) -> dict[str, object]:
+    """Every field, also those that equality passes over."""
+    return asdict(event)
+
+
+@given(events)
+def test_json_and_back_is_the_same_event(event: UsageEvent) -> None:
+    data = to_json(event)
+    assert b"\n" not in data
+    assert full(from_json(data)) == full(event)
+
+
+def test_money_is_a_string_in_json(make_event: MakeEvent) -> None:
+    assert orjson.loads(to_json(make_event(cost=Decimal("0.000000000001"))))["cost"] in ("1E-12", "0.000000000001")
+
+
+def test_an_event_of_a_later_weir_is_read_without_what_is_unknown(make_event: MakeEvent) -> None:
+    event = make_event(
+        decision=Decision(model="large", policy="fixed", reason="", candidates=(Candidate(model="large"),)),
+        attempts=(AttemptRecord(model="large", upstream="u", started_ms=0, took_ms=1),),
+    )
+    raw = orjson.loads(to_json(event))
+    places = (
+        raw,
+        raw["usage"],
+        raw["verdict"],
+        raw["decision"],
+        raw["decision"]["candidates"][0],
+        raw["attempts"][0],
+    )
+    for place in places:
+        place["from_the_future"] = {"any": "thing"}
+    assert from_json(orjson.dumps(raw)) == event
+
+
+def test_an_event_of_an_earlier_weir_gets_defaults(make_event: MakeEvent) -> None:
+    needed = {"request_id", "at", "tenant", "key_id", "route", "endpoint", "requested_model"}
+    raw = {name: value for name, value in orjson.loads(to_json(make_event())).items() if name in needed}
+    data = orjson.dumps(raw)
+    event = from_json(data)
+    short, long = to_row(data), to_row(to_json(event))
+    assert (short.pop("verdict_detail"), long.pop("verdict_detail")["age_s"]) == ({}, 0.0)
+    assert short == long, "and its row the same ones"
+    assert (event.cost, event.usage, event.decision, event.attempts) == (Decimal(0), TokenUsage(), None, ())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b"1", b"{}", b'{"request_id":"x"}', b'{"at":1}', b'{"at":"x","cost":"money"}'],
+)
+def test_what_is_no_event_is_a_value_error(data: bytes) -> None:
+    for read in (from_json, to_row):
+        with pytest.raises(ValueError, match=r"not a usage event|JSON|isoformat|empty|end of data"):
+            read(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tenant", 1),
+        ("route", {}),
+        ("status", "200"),
+        ("stream", 1),
+        ("latency_ms", "1"),
+        ("usage", {"prompt": 1.5}),
+    ],
+)
+def test_a_row_of_wrong_types_is_refused(make_event: MakeEvent, name: str, value: object) -> None:
+    raw = orjson.loads(to_json(make_event())) | {name: value}
+    with pytest.raises(ValueError, match="must be"):
+        to_row(orjson.dumps(raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        ({"half": "\ud83d"}, {"half": "?"}),
+        ({"large": 2**70}, {"large": str(2**70)}),
+        ({1: "number"}, {"1": "number"}),
+        ({"odd": {1}}, {"odd": "{1}"}),
+        (MappingProxyType({"view": Decimal("1.5")}), {"view": "1.5"}),
+    ],
+)
+def test_whatever_a_provider_reported_can_be_written_down(
+    make_event: MakeEvent, raw: dict[str, object], kept: dict[str, object]
+) -> None:
+    event = make_event(usage=TokenUsage(prompt=3, raw=raw), cost=Decimal("1.25"))
+    read = from_json(to_json(event))
+    assert read.usage.raw == kept
+    assert (read.cost, read.usage.prompt, read.at) == (event.cost, 3, event.at)
+
+
+async def test_a_row_and_back_is_the_same_event(database: Database, make_event: MakeEvent) -> None:
+    event = make_event(
+        at=datetime(2026, 11, 5, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2))),
+        usage=TokenUsage(prompt=9, cached=4, source="estimated", method="bytes/4", raw={"a": [1, {"b": None}]}),
+        cost=Decimal("0.000000000001"),
+        saved=Decimal("123456.789012345678"),
+        verdict=Verdict(kind="semantic", reason="close", entry_id="e1", age_s=1.5, saved=Decimal("0.1")),
+        decision=Decision(
+            model="large", policy="fixed", reason="first", candidates=(Candidate(model="l", cost=Decimal("0.30")),)
+        ),
+        attempts=(AttemptRecord(model="large", upstream="u", started_ms=0.1, took_ms=2.25, error="x", status=500),),
+        first_token_ms=0.1,
+        tags={"team": "ops", "nul": "\0"},
+    )
+    async with database.writing() as connection:
+        await connection.execute(usage_events.insert(), [to_row(to_json(event))])
+    found = await find_event(database, event.request_id, "acme")
+    assert found is not None
+    assert full(found) == full(event)
+    assert found.at.tzinfo is UTC or found.at.utcoffset() == timedelta(0)
+
+
+async def test_an_event_is_found_by_its_tenant_only(database: Database, make_event: MakeEvent) -> None:
+    event = make_event()
+    async with database.writing() as connection:
+        await connection.execute(usage_events.insert(), [to_row(to_json(event))])
+    assert await find_event(database, event.request_id, "globex") is None
+    assert await find_event(database, "another", "acme") is None
+    assert await find_event(database, event.request_id, None) == event
+
+
+async def test_nul_in_text_does_not_make_an_event_unwritable(database: Database, make_event: MakeEvent) -> None:
+    event = make_event(error="a\0b")
+    async with database.writing() as connection:
+        await connection.execute(usage_events.insert(), [to_row(to_json(event))])
+        row = (await connection.execute(usage_events.select())).mappings().one()
+    assert from_row(row).error == "a\ufffdb"

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from contracts.request import ModelRequest
+from router.choice import FixedChoice, NamedChoice
+
+REQUEST = ModelRequest("chat/completions", {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]})
+
+
+@pytest.mark.parametrize(
+    ("first", "order"), [(None, ["a", "b", "c"]), ("b", ["b", "a", "c"]), ("not here", ["a", "b", "c"])]
+)
+async def test_the_fixed_choice_comes_first_and_the_others_stand_by(first: str | None, order: list[str]) -> None:
+    decision = await FixedChoice(first).choose(REQUEST, ["a", "b", "c"])
+    assert decision.model == order[0]
+    assert [candidate.model for candidate in decision.candidates] == order
+    assert decision.reason
+
+
+async def test_a_named_model_stands_alone() -> None:
+    decision = await NamedChoice().choose(REQUEST, ["a"])
+    assert [candidate.model for candidate in decision.candidates] == ["a"]
+    assert decision.policy == "named"
+
+
+def test_versions_tell_policies_apart() -> None:
+    assert (
+        len({FixedChoice(None).version, FixedChoice("a").version, FixedChoice("b").version, NamedChoice.version})
+        == 4
+    )

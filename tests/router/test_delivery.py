@@ -1,0 +1,148 @@
+"""The tee: what passes at once, what is held back, what it notes, and how it breaks off."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from contracts.errors import MalformedAnswer, ServerFault, StreamCut
+from contracts.sse import event, payloads
+from router.delivery import Tee
+
+
+class Script:
+    """An AnswerStream that gives what it was given, read by read."""
+
+    def __init__(self, *reads: bytes) -> None:
+        self._reads = list(reads)
+        self.closed = 0
+
+    async def read(self) -> bytes:
+        return self._reads.pop(0) if self._reads else b""
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def chunk(content: str | None = None, *, finish: str | None = None, index: int = 0, **more: object) -> bytes:
+    delta = {} if content is None else {"content": content}
+    return event(orjson.dumps({"choices": [{"index": index, "delta": delta, "finish_reason": finish}], **more}))
+
+
+ROLE = event(orjson.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}))
+USAGE = event(orjson.dumps({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}))
+DONE = event(b"[DONE]")
+
+
+def tee(*reads: bytes, choices: int = 1, usage_wanted: bool = False, keep_bytes: int = 10_000) -> Tee:
+    return Tee(Script(*reads), choices=choices, usage_wanted=usage_wanted, keep_bytes=keep_bytes)
+
+
+async def drain(running: Tee) -> list[bytes]:
+    passed = [await running.begin()]
+    while passing := await running.next():
+        passed.append(passing)
+    return passed
+
+
+async def test_nothing_is_sent_before_the_first_token_and_then_all_of_it() -> None:
+    running = tee(ROLE, chunk("He"), chunk("llo"), chunk(finish="stop"), USAGE, DONE)
+    assert await running.begin() == ROLE + chunk("He")
+    assert await running.next() == chunk("llo")
+    assert await running.next() == b""
+    assert running.text == "Hello"
+
+
+async def test_the_ending_is_held_back_and_usage_shown_only_to_those_who_asked() -> None:
+    for wanted, ending in [(False, [chunk(finish="stop")]), (True, [chunk(finish="stop"), USAGE])]:
+        running = tee(chunk("x"), chunk(finish="stop"), USAGE, DONE, usage_wanted=wanted)
+        assert await drain(running) == [chunk("x")]
+        assert [event(payload) for payload in running.ending] == ending
+        assert running.raw_usage == {"prompt_tokens": 3, "completion_tokens": 2}
+
+
+async def test_everything_in_one_read_is_told_apart() -> None:
+    running = tee(ROLE + chunk("a") + chunk("b", finish="stop") + USAGE + DONE)
+    assert await drain(running) == [ROLE + chunk("a")]
+    assert running.text == "ab"
+    assert [event(payload) for payload in running.ending] == [chunk("b", finish="stop")]
+
+
+async def test_bytes_pass_as_they_came_where_nothing_is_held() -> None:
+    odd = b": keep-alive\r\n\r\n" + chunk("x").replace(b"\n\n", b"\r\n\r\n")
+    running = tee(odd, chunk(finish="stop"))
+    assert await running.begin() == odd
+
+
+async def test_several_choices_end_with_the_last_of_them() -> None:
+    running = tee(chunk("a"), chunk(finish="stop"), chunk("b", index=1), chunk(index=1, finish="stop"), choices=2)
+    assert await drain(running) == [chunk("a"), chunk(finish="stop"), chunk("b", index=1)]
+
+
+async def test_a_stream_that_ends_without_done_is_whole_once_it_has_finished() -> None:
+    running = tee(chunk("x"), chunk(finish="stop"))
+    assert await drain(running) == [chunk("x")]
+
+
+async def test_done_without_a_finish_ends_the_stream() -> None:
+    running = tee(chunk("x"), DONE, chunk("never read"))
+    assert await drain(running) == [chunk("x")]
+    assert running.ending == []
+
+
+async def test_the_body_ending_before_a_finish_is_a_cut() -> None:
+    running = tee(chunk("x"))
+    await running.begin()
+    with pytest.raises(StreamCut):
+        await running.next()
+
+
+async def test_a_stream_without_an_answer_fails_before_anything_was_sent() -> None:
+    with pytest.raises(MalformedAnswer):
+        await tee(ROLE, DONE).begin()
+    with pytest.raises(StreamCut):
+        await tee(ROLE).begin()
+
+
+@pytest.mark.parametrize(
+    ("payload", "failure"),
+    [
+        (b'{"broken": ', MalformedAnswer),
+        (b"[1]", MalformedAnswer),
+        (b'{"choices": 3}', MalformedAnswer),
+        (b'{"choices": [3]}', MalformedAnswer),
+        (b'{"error": {"message": "overloaded"}}', ServerFault),
+    ],
+)
+async def test_what_is_not_an_answer_breaks_it_off(payload: bytes, failure: type[Exception]) -> None:
+    running = tee(chunk("x"), event(payload))
+    await running.begin()
+    with pytest.raises(failure):
+        await running.next()
+
+
+async def test_tool_calls_and_reasoning_count_as_text() -> None:
+    call = {"index": 0, "function": {"name": "find", "arguments": '{"q":'}}
+    delta = event(orjson.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}))
+    thought = event(orjson.dumps({"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}))
+    running = tee(thought, delta, chunk(finish="tool_calls"))
+    await drain(running)
+    assert running.text == 'hmfind{"q":'
+
+
+async def test_completions_carry_text() -> None:
+    piece = event(orjson.dumps({"choices": [{"index": 0, "text": "abc", "finish_reason": "stop"}]}))
+    running = tee(piece)
+    await drain(running)
+    assert running.text == "abc"
+
+
+async def test_chunks_are_kept_up_to_the_bound_and_then_not_at_all() -> None:
+    reads = [chunk("x"), chunk("y"), chunk(finish="stop"), DONE]
+    kept = tee(*reads)
+    await drain(kept)
+    assert kept.chunks == [payload for read in reads[:3] for payload in payloads(read)]
+    bounded = tee(*reads, keep_bytes=len(reads[0]))
+    await drain(bounded)
+    assert bounded.chunks is None
+    assert bounded.text == "xy"

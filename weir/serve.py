@@ -1,0 +1,77 @@
+"""`weir serve`: start the proxy and say how to reach it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import click
+
+from router.config.load import ConfigError, Loaded, load
+from weir.state import state_dir
+
+_DEMO = "sk-weir-demo-"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  weir serve --config examples/support/weir.yaml
+  weir serve --config weir.yaml --host 0.0.0.0 --port 80
+
+\b
+State (ledger, spool, admin key) is kept in $WEIR_STATE_DIR, by default .weir/.
+A changed configuration is taken up by itself, or at once on SIGHUP."""
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("weir.yaml"),
+    show_default=True,
+    help="The configuration; see docs/reference/config.md.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
+@click.option(
+    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
+)
+def serve(config: Path, host: str, port: int, log_level: str) -> None:
+    """Start the proxy."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.getLogger("weir").setLevel(log_level.upper())
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    from router.main import START_FAILURES, run  # late, so that a wrong configuration is reported at once
+
+    try:
+        run(loaded, config, host=host, port=port, state=state_dir(), listening=lambda url: _say_hello(url, loaded))
+    except START_FAILURES as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _say_hello(url: str, loaded: Loaded) -> None:
+    key = _demo_key(loaded)
+    route = "auto" if "auto" in loaded.config.routes else next(iter([*loaded.config.routes, *loaded.config.models]))
+    click.echo(f"\nWeir is up.  Base URL  {url}/v1")
+    if key is None:
+        click.echo("             Make a key with: weir keys create --tenant NAME --config FILE\n")
+        return
+    body = f'{{"model": "{route}", "messages": [{{"role": "user", "content": "How do I reset my password?"}}]}}'
+    click.echo(f"             Key       {key}\n\nTry it:\n")
+    click.echo(
+        f"curl -s {url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+        f"-H 'Content-Type: application/json' -d '{body}'\n"
+    )
+
+
+def _demo_key(loaded: Loaded) -> str | None:
+    """The public key of the first tenant that declares it, since only its hash is in the file."""
+    for name, tenant in loaded.config.tenants.items():
+        key = _DEMO + name
+        if any(declared.hash == f"sha256:{sha256(key.encode()).hexdigest()}" for declared in tenant.keys.values()):
+            return key
+    return None
