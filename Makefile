@@ -38,7 +38,7 @@ check: $(TESTABLE) ## all that CI asks: format, lint, types, imports, tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(SERVABLE) ## replay the example's log against a running Weir; CONFIG=, LOG= and ARGS= as needed
+bench: $(SERVABLE) ## replay the example's log: hit rate, spend, latency; ARGS="--base-url ..." for a running Weir
 	@$(BIN)/python benchmarks/replay.py --config "$(CONFIG)" --log "$(LOG)" $(ARGS)
 
 clean: ## remove .venv and what the tools left; keeps .weir/, which holds the ledger

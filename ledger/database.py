@@ -136,7 +136,6 @@ def _dumps(value: object) -> str:
 
 def _open_sqlite(connection: Any, _record: object) -> None:
     """WAL, so that reports can read while the server writes. FULL, because segments are deleted after a commit."""
-    connection.isolation_level = None  # the driver's own idea of transactions leaves reads outside of them
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode")
     if cursor.fetchone()[0] != "wal":
@@ -146,6 +145,7 @@ def _open_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    """Left to itself, the driver begins a transaction at the first write, so that reads would see many moments."""
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
 

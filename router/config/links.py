@@ -79,10 +79,12 @@ def name_findings(data: Any) -> Iterator[Finding]:
 
 def _wrong_stand_ins(data: Any) -> Iterator[Finding]:
     upstreams = _table(data, "upstreams")
-    for place, name in found(data, "upstreams.*.stand_in"):
+    for upstream_name, upstream in upstreams.items():
+        name = upstream.get("stand_in") if isinstance(upstream, dict) else None
         if not isinstance(name, str):
             continue
-        if not upstreams[place[1]].get("api_key"):
+        place = ("upstreams", upstream_name, "stand_in")
+        if not upstream.get("api_key"):
             yield place, "has nothing to stand in for: this upstream names no `api_key`", "Remove it, or add one."
         stand_in = upstreams.get(name)
         if isinstance(stand_in, dict) and stand_in.get("stand_in"):

@@ -84,7 +84,7 @@ async def test_the_state_folder_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "not" / "yet" / "weir.db").exists()
 
 
-def prepare_in_a_process(url: str, start: Any, done: Any) -> None:
+def prepare_in_a_process(url: str, together: Any, done: Any) -> None:
     async def prepare() -> str:
         database = Database(url)
         try:
@@ -94,7 +94,7 @@ def prepare_in_a_process(url: str, start: Any, done: Any) -> None:
         finally:
             await database.close()
 
-    start.wait()
+    together.wait()
     try:
         done.put(asyncio.run(prepare()))
     except Exception as error:  # noqa: BLE001 - whatever it is, the test is to see it
@@ -103,11 +103,10 @@ def prepare_in_a_process(url: str, start: Any, done: Any) -> None:
 
 async def test_processes_that_start_together_migrate_once(url: str) -> None:
     spawn = multiprocessing.get_context("spawn")
-    start, done = spawn.Event(), spawn.Queue()
-    processes = [spawn.Process(target=prepare_in_a_process, args=(url, start, done)) for _ in range(4)]
+    together, done = spawn.Barrier(4), spawn.Queue()
+    processes = [spawn.Process(target=prepare_in_a_process, args=(url, together, done)) for _ in range(4)]
     for process in processes:
         process.start()
-    start.set()
     found = [await asyncio.to_thread(done.get, True, 60) for _ in processes]
     for process in processes:
         process.join()
@@ -165,7 +164,7 @@ async def test_sqlite_keeps_commits_through_a_power_cut(tmp_path: Path) -> None:
     await database.close()
 
 
-money = st.decimals(min_value=-9000, max_value=9000, places=12)
+money = st.decimals(min_value=-400_000, max_value=400_000, places=12)  # 20 of them fit into SQLite
 
 
 @given(written=st.lists(money, min_size=1, max_size=20))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,31 @@ def test_segments_made_at_the_same_moment_do_not_meet(tmp_path: Path) -> None:
         segment.remove()
 
 
+def test_a_newborn_taken_for_an_orphan_is_not_written_to(tmp_path: Path) -> None:
+    """Another process adopts and deletes whatever is not locked, also in the moment between making and locking."""
+    over = Event()
+
+    def adopt() -> None:
+        while not over.is_set():
+            for path in tmp_path.glob("*.events"):
+                orphan = Segment.adopt(path)
+                if orphan is not None:
+                    orphan.remove()
+
+    thieves = [Thread(target=adopt) for _ in range(2)]
+    for thief in thieves:
+        thief.start()
+    lost = 0
+    for _ in range(1500):
+        mine = Segment.create(tmp_path)
+        lost += not mine.in_place()
+        mine.close()
+    over.set()
+    for thief in thieves:
+        thief.join()
+    assert lost == 0
+
+
 def test_a_segment_whose_name_is_gone_says_so(segment: Segment) -> None:
     assert segment.in_place()
     segment.path.unlink()
@@ -140,6 +166,7 @@ def test_a_write_cut_short_leaves_no_trace(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
+from threading import Event, Thread
 from ledger.segment import Segment, line_of
 segment = Segment.create(Path(sys.argv[1]))
 line = line_of(b'{"x":"' + b"y" * 90 + b'"}')

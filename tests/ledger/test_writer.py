@@ -102,6 +102,7 @@ async def test_an_event_offered_twice_counts_once(spool: Spool, database: Databa
     found = await find_event(database, event.request_id, None)
     assert found is not None
     assert found.cost == 1, "the first one stays"
+    assert (writer.written, writer.rejected) == (3, 0), "and nobody is told off for the others"
 
 
 def crash_while_shipping(url: str, folder: str, moment: str) -> None:
@@ -146,6 +147,7 @@ async def test_a_crash_between_insert_and_release_neither_loses_nor_doubles(
     writer = Writer(heir, database)
     await writer.flush()
     assert await stored(database) == [f"r{number}" for number in range(6)]
+    assert writer.rejected == 0
     assert segments(folder) == segments(folder)[:1], "all but the heir's own are gone"
     heir.close()
 

@@ -191,6 +191,10 @@ SCHEMA = [
     ("    routes: [support]\n", "    keys: {k: {hash: abc}}\n", "tenants.acme.keys.k.hash", 18, "sha256", ""),
     ("routes:\n", "server:\nroutes:\n", "server", 14, "a mapping of settings", "It is empty"),
     ("file: prompts/support.txt", "file: ''", "prompts.support.file", 13, "blank", ""),
+    ("{kind: scripted}", "{kind: gguf, paht: x}", "upstreams.pretend.paht", 8, "is not a setting", "'path'?"),
+    ("kind: openai", "kind: openai\n    openai: 1", "upstreams.hosted.openai", 4, "is not a setting", "base_url"),
+    ("listed_as: gpt", "provider: o, listed: gpt", "models.small.price.listed", 11, "a setting", "'listed_as'?"),
+    ("prompt: support}", "policy: {kind: fixed, chose: x}}", "routes.support.policy.chose", 15, "a", "'choose'?"),
     ("tenants:", "server: {shutdown_seconds: .inf}\ntenants:", "server.shutdown_seconds", 16, "finite", ""),
 ]
 

@@ -236,5 +236,13 @@ class TestByHand:
         finally:
             await watch.stop()
 
+    async def test_check_soon_tells_again_what_is_still_bad(self, tmp_path: Path) -> None:
+        async with watching(tmp_path) as story:
+            story.path.write_text("", encoding="utf-8")
+            first = await story.next()
+            story.watch.check_soon()
+            assert str(await story.next()) == str(first)
+            assert len(story.told) == 2
+
     async def test_a_watch_that_never_started_can_be_stopped(self, tmp_path: Path) -> None:
         await Story(tmp_path).watch.stop()
