@@ -93,10 +93,6 @@ class ExactCache:
             self._drop(next(iter(self._entries)))
             self.evicted += 1
 
-    def clear(self) -> None:
-        self._entries.clear()
-        self.bytes = 0
-
     def _drop(self, key: bytes) -> None:
         self.bytes -= self._entries.pop(key).size
 

@@ -30,7 +30,8 @@
     │   ├── UpstreamRefusedKey          401 or 403: Weir's own credentials
     │   ├── UpstreamRejected            another 4xx: the request itself; no other attempt is made
     │   └── BreakerOpen                 not tried: it failed too often just now
-    └── DeadlineExceeded                the route's time is up
+    ├── DeadlineExceeded                the route's time is up
+    └── Abandoned                       the client left before its answer ended; says nothing about anyone else
 
 `router/web/errors.py` maps each to a status and an OpenAI error body; nothing else does.
 """
@@ -197,3 +198,7 @@ class BreakerOpen(UpstreamFailure):
 
 class DeadlineExceeded(WeirError):
     code = "deadline_exceeded"
+
+
+class Abandoned(WeirError):
+    code = "abandoned"

@@ -105,8 +105,8 @@ class Spool:
             self._survey()
 
     def seal(self) -> None:
-        """End the segment being appended to, unless it is empty or others wait to be shipped already."""
-        if self._sealed or self._active is None or not self._active.events:
+        """End the segment being appended to, unless it is empty."""
+        if self._active is None or not self._active.events:
             return
         with suppress(OSError):  # no room for a new segment: the old one goes on until there is
             self._roll()

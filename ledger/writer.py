@@ -83,6 +83,8 @@ class Writer:
         if self._task is not None:
             await self._task
         await self.flush(at_once=True)
+        if self.database_up and self.events_waiting:
+            await self.flush()  # the first one was the end of an outage, and shipped the backlog only
 
     async def flush(self, *, at_once: bool = False) -> None:
         """Ship everything that is spooled now.
@@ -109,7 +111,9 @@ class Writer:
                 await asyncio.wait_for(self._stopping.wait(), self._flush_s)
 
     async def _ship(self) -> None:
-        await asyncio.to_thread(self._spool.seal)
+        # During an outage the backlog is tried alone: a new file at each try would be thousands of them.
+        if not self._failures or not self._spool.sealed():
+            await asyncio.to_thread(self._spool.seal)
         for segment in self._spool.sealed():
             lines = segment.lines()
             while batch := await asyncio.to_thread(self._read, lines):
@@ -171,8 +175,9 @@ class Writer:
 
     def _came_up(self) -> None:
         if self._failures:
-            log.warning("The database %s takes events again; none wait.", self._database.name)
+            log.warning("The database %s takes events again; those that waited are written.", self._database.name)
         self._failures = 0
+        self._retry_at = 0.0
         self.pause_s = 0.0
         self.database_up = True
 

@@ -88,10 +88,12 @@ class Breaker:
             self._probed_at = None
 
     @contextmanager
-    def watch(self, clock: Callable[[], float]) -> Iterator[None]:
+    def watch(self, clock: Callable[[], float], *, whole: bool = True) -> Iterator[None]:
         """Record how the block ends: in an answer, in a failure, or in something that says nothing of the model.
 
-        After the last (cancelled, or the request's own fault) a probe's place is free for another.
+        After the last (cancelled, or the request's own fault) a probe's place is free for another. So it is
+        after a block that is not the `whole` call: a stream that has begun is no success yet, or a model whose
+        streams always break off would never be left alone.
         """
         probe = self._probed_at
         try:
@@ -102,7 +104,10 @@ class Breaker:
             if self._probed_at == probe:
                 self._probed_at = None
             raise
-        self.record_success()
+        if whole:
+            self.record_success()
+        elif self._probed_at == probe:
+            self._probed_at = None
 
     def _resting(self, now: float) -> bool:
         return now < max(self._until, self._asked_until)

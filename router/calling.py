@@ -59,7 +59,7 @@ class Caller:
 
     async def _try(self, exchange: Exchange, deployment: Deployment, attempt: Attempt) -> Began:
         breaker = self.breakers.of(attempt.model)
-        with breaker.watch(time.perf_counter):
+        with breaker.watch(time.perf_counter, whole=not exchange.request.stream):
             call = UpstreamCall(
                 endpoint=exchange.request.endpoint,
                 body=_upstream_body(exchange, deployment),

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from contracts.errors import DeadlineExceeded, WeirError
+from contracts.errors import Abandoned, DeadlineExceeded, WeirError
 from contracts.records import StoredAnswer
 
 _Seat = asyncio.Future["Flight | StoredAnswer | WeirError | None"]
@@ -32,13 +32,15 @@ class Flight:
     def land(self, answer: StoredAnswer | None, error: BaseException | None = None) -> None:
         """Give every passenger `answer` (None: it is not to be shared), or the WeirError that ended the flight.
 
-        Any other `error`, such as a cancellation, says nothing about the request: a passenger takes over.
+        Abandoned and any other `error`, such as a cancellation, say nothing of the request: a passenger takes over.
         """
         if self._landed:
             return
         self._landed = True
         seats = self._air[self._key]
-        shared = error if isinstance(error, WeirError) else answer
+        shared: StoredAnswer | WeirError | None = answer
+        if isinstance(error, WeirError) and not isinstance(error, Abandoned):
+            shared = error
         if seats and error is not None and shared is not error:
             seats.popleft().set_result(Flight(self._air, self._key))
             return

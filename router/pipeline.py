@@ -179,10 +179,13 @@ class Pipeline:
     ) -> None:
         self._price(exchange, deployment, tee.raw_usage, tee.text)
         stored = None
-        if failure is not None:
+        breaker = self._caller.breakers.of(deployment.model)
+        if failure is None:
+            breaker.record_success()
+        else:
+            breaker.record_failure(failure, time.perf_counter())
             exchange.trail.cut(failure)
-            self._caller.breakers.of(deployment.model).record_failure(failure, time.perf_counter())
-        elif tee.chunks is not None:
+        if failure is None and tee.chunks is not None:
             data, pieces = assemble(map(orjson.loads, tee.chunks), exchange.trail.endpoint)
             data["usage"] = tee.raw_usage
             stored = self._storable(exchange, orjson.dumps(data), data, pieces)

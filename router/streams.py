@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from contracts.errors import StreamCut, WeirError
+from contracts.errors import Abandoned, WeirError
 from contracts.sse import DONE, event
 from router.delivery import Tee
 from router.exchange import Exchange
@@ -45,7 +45,7 @@ class Relayed:
         try:
             passing = await self._tee.next()
             if passing and self._drain_until is not None and time.perf_counter() > self._drain_until:
-                raise StreamCut("The client left, and the rest of the answer took too long to read.")
+                raise Abandoned("The client left, and the rest of the answer took too long to read.")
         except WeirError as failure:
             self._end(failure)
             raise
@@ -62,7 +62,7 @@ class Relayed:
     async def close(self) -> None:
         try:
             if not self._over:
-                self._end(StreamCut("The answer was abandoned before its end."))
+                self._end(Abandoned("The answer was given up before its end."))
         finally:
             await self._tee.close()
 

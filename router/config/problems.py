@@ -159,7 +159,7 @@ def _section(kind: Any, loc: Place) -> type[Section] | None:
             return _section(arguments[1], loc[1:])
         case origin if origin in (Union, UnionType):
             members = [member for member in arguments if member is not NoneType]
-            if False:
+            if len(members) > 1:
                 members = [member for member in members if loc and loc[0] == _tag(member)]
             return _section(members[0], loc) if members else None
     return None

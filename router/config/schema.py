@@ -265,7 +265,12 @@ class RouteCache(Section):
 
     enabled: bool = Field(True, description="Off: every request goes to a model.")
     ttl_seconds: PositiveFloat = Field(3600, description="How long an answer may be served again.")
-    max_temperature: float = Field(1.0, ge=0, le=2, description="Requests that ask for more are not cached.")
+    max_temperature: float = Field(
+        1.0,
+        ge=0,
+        le=2,
+        description="Requests that ask for more are not cached; one that says nothing counts as 1, OpenAI's default.",
+    )
     pool: Name | None = Field(
         None, description="Share answers among all tenants of the routes that name this pool. Left out: never."
     )

@@ -63,7 +63,7 @@ _LONGEST_S = 600.0
 """litellm's own limit, above any deadline here. Always the same, since litellm keeps connections for each apart."""
 _SECRET_NAME = re.compile("key|secret|token|password|credential")
 _UNSUPPORTED = re.compile(r"does not support parameters: \[([^\]]*)\]")
-_NEVER_AWAITED = r"coroutine '\w+\.a\w*completion\w*' was never awaited"
+_NEVER_AWAITED = r"coroutine '.*\.a\w*completion\w*' was never awaited"
 
 
 class LiteLLMUpstream:
@@ -149,6 +149,9 @@ class LiteLLMUpstream:
             litellm.in_memory_llm_clients_cache.flush_cache()
             await litellm.aclient_session.aclose()
             litellm.aclient_session = None
+            shared = vars(litellm).pop("module_level_aclient", None)  # made anew when next asked for
+            if shared is not None:
+                await shared.close()
 
     def _started(self) -> Any:
         if self._litellm is None:

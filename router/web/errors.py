@@ -24,6 +24,7 @@ _STATUS: dict[type[e.WeirError], int] = {
     e.SlowUpstream: 504,
     e.StreamStalled: 504,
     e.DeadlineExceeded: 504,
+    e.Abandoned: 499,
     e.RateLimited: 429,
     e.UpstreamRejected: 400,
     e.BreakerOpen: 503,
@@ -53,7 +54,7 @@ def status_of(error: BaseException) -> int:
     for kind in type(error).__mro__:
         if kind in _STATUS:
             return _STATUS[kind]
-    return 500 if isinstance(error, Exception) else 499
+    return 500 if isinstance(error, Exception) else _STATUS[e.Abandoned]
 
 
 def body_of(error: BaseException) -> dict[str, Any]:

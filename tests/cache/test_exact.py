@@ -113,13 +113,6 @@ def test_an_answer_that_would_not_fit_alone_drives_out_no_other() -> None:
     assert cache.refused == 1
 
 
-def test_clearing_empties_it() -> None:
-    cache = roomy()
-    cache.store(number(1), answer(), ttl_s=10)
-    cache.clear()
-    assert (len(cache), cache.bytes, cache.find(number(1))) == (0, 0, None)
-
-
 @pytest.mark.parametrize(("size", "pieces"), [(50, 0), (800, 150), (20_000, 0), (20_000, 4_000)])
 def test_the_bytes_it_counts_are_the_memory_it_takes(size: int, pieces: int) -> None:
     """Bodies come from orjson as they do when serving, in buffers larger than themselves."""

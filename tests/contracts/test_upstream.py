@@ -32,7 +32,7 @@ from tests.contracts.upstreams import SUBJECTS, Subject
 # Both are silenced for good once litellm is imported, which pytest undoes.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Accessing the 'model_.*fields':DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:coroutine '.*acompletion' was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine '.*acompletion.*' was never awaited:RuntimeWarning"),
 ]
 HELLO = [{"role": "user", "content": "Hello there"}]
 

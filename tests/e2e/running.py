@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class RunningWeir:
     url: str
     config: Path
     state: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    clients: dict[str, OpenAI] = field(default_factory=dict)
 
     @property
     def admin_key(self) -> str:
@@ -41,7 +43,10 @@ class RunningWeir:
         return made.read_text().strip() if made.exists() else ADMIN_KEY
 
     def client(self, key: str = "sk-weir-demo-acme") -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
+        """The official client, closed with this Weir."""
+        if key not in self.clients:
+            self.clients[key] = OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
+        return self.clients[key]
 
     def async_client(self, key: str = "sk-weir-demo-acme") -> AsyncOpenAI:
         return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
@@ -84,7 +89,7 @@ class RunningWeir:
             check=True,
             capture_output=True,
             text=True,
-            env=environment(self.state),
+            env=environment(self.state, **self.variables),
             cwd=ROOT,
         ).stdout
 
@@ -100,27 +105,32 @@ class RunningWeir:
         return self.process.wait(30)
 
 
-def environment(state: Path) -> dict[str, str]:
-    """This process's, without what would send a test to a real provider."""
+def environment(state: Path, **more: str) -> dict[str, str]:
+    """This process's and `more`, without what would send a test to a real provider."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    return {**kept, "WEIR_STATE_DIR": str(state), "WEIR_ADMIN_KEY": ADMIN_KEY}
+    return {**kept, "WEIR_STATE_DIR": str(state), "WEIR_ADMIN_KEY": ADMIN_KEY, **more}
 
 
 @contextmanager
-def running_weir(config: Path, state: Path, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[RunningWeir]:
-    """Start one, wait until it listens, and end it afterwards."""
+def running_weir(
+    config: Path, state: Path, *, host: str = "127.0.0.1", port: int = 0, **variables: str
+) -> Iterator[RunningWeir]:
+    """Start one, wait until it listens, and end it afterwards. `variables` go into its environment."""
     process = subprocess.Popen(
         [sys.executable, "-m", "weir", "serve", "--config", str(config), "--host", host, "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
-        env=environment(state),
+        env=environment(state, **variables),
         cwd=ROOT,
     )
     assert process.stdout is not None
     try:
         url = next((line.split()[-1] for line in process.stdout if "Base URL" in line), "")
         assert url, "Weir did not start"
-        yield RunningWeir(process, url.removesuffix("/v1"), config, state)
+        weir = RunningWeir(process, url.removesuffix("/v1"), config, state, variables)
+        yield weir
+        for client in weir.clients.values():
+            client.close()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -36,6 +36,7 @@ def test_a_serving_process_imports_nothing_heavy(tmp_path: Path) -> None:
             weir.client().chat.completions.create(model="support", messages=HELLO)
             list(weir.client().chat.completions.create(model="auto", messages=HELLO, stream=True))
             assert weir.get("/readyz", None)[0] == 200
+            weir.client().close()
             weir.stop()
     imported = {line.rsplit("|", 1)[-1].strip() for line in log.read_text().splitlines() if "|" in line}
     assert {"aiohttp", "router.pipeline"} <= imported

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, inspect, select, text
 from sqlalchemy.exc import StatementError
@@ -168,6 +168,7 @@ money = st.decimals(min_value=-400_000, max_value=400_000, places=12)  # 20 of t
 
 
 @given(written=st.lists(money, min_size=1, max_size=20))
+@example(written=[Decimal("399999.999999999999"), Decimal("-0.000000000001")])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_money_comes_back_and_adds_up_to_the_last_digit(database: Database, written: list[Decimal]) -> None:
     async with database.writing() as connection:

@@ -147,6 +147,11 @@ async def test_the_background_task_takes_up_what_others_change(database: Databas
     await keyring.stop()
 
 
+async def until_up(keyring: MemoryKeyring, *, up: bool) -> None:
+    while keyring.database_up is not up:  # noqa: ASYNC110 - there is nothing to wait on
+        await asyncio.sleep(0.002)
+
+
 async def test_an_outage_keeps_the_last_known_keys(
     switchable: Switchable, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -157,16 +162,14 @@ async def test_an_outage_keeps_the_last_known_keys(
     with pytest.raises(ConnectionRefusedError):
         await keyring.refresh()
     keyring.start()
-    while keyring.database_up:  # noqa: ASYNC110 - there is nothing to wait on
-        await asyncio.sleep(0.002)
+    await asyncio.wait_for(until_up(keyring, up=False), 30)
     await asyncio.sleep(0.03)
     assert keyring.find(secret).tenant == "acme"
     with pytest.raises(KeyRefused):
         keyring.find("sk-weir-unknown")
     assert len(caplog.records) == 1, "once per outage"
     switchable.away = False
-    while not keyring.database_up:  # noqa: ASYNC110
-        await asyncio.sleep(0.002)
+    await asyncio.wait_for(until_up(keyring, up=True), 30)
     await keyring.stop()
 
 

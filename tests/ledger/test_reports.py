@@ -197,8 +197,8 @@ async def test_shares_and_what_was_set_aside(
     spool: Spool, folder: Path, database: Database, make_event: MakeEvent
 ) -> None:
     for kind in ("exact", "semantic", "miss", "bypass"):
-        source = "estimated" if kind == "miss" else "cache"
-        spool.append(make_event(verdict=Verdict(kind=kind), usage=TokenUsage(prompt=7, source=source)))
+        usage = TokenUsage(prompt=7, source="estimated") if kind == "miss" else TokenUsage(prompt=7, source="cache")
+        spool.append(make_event(verdict=Verdict(kind=kind), usage=usage))
     spool.set_aside(b"x", "torn")
     report = await cost_report(database, folder)
     assert (report.total.hit_rate, report.total.estimated_share) == (0.5, 0.25)

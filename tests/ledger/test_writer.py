@@ -193,6 +193,36 @@ async def test_a_database_that_is_down_costs_nothing_but_time(
     await down.close()
 
 
+async def rename(database: Database, old: str, new: str) -> None:
+    """Make the database one that answers, but takes no events."""
+    async with database.writing() as connection:
+        await connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+
+async def test_an_outage_makes_no_file_at_each_try(
+    spool: Spool, folder: Path, database: Database, make_event: MakeEvent
+) -> None:
+    await rename(database, "usage_events", "elsewhere")
+    writer = Writer(spool, database)
+    for _ in range(10):
+        spool.append(make_event())
+        await writer.flush(at_once=True)
+    assert len(segments(folder)) == 2, "the backlog and what is being appended to"
+
+
+async def test_stopping_at_the_end_of_an_outage_flushes_the_backlog_and_the_rest(
+    spool: Spool, database: Database, make_event: MakeEvent
+) -> None:
+    await rename(database, "usage_events", "elsewhere")
+    writer = Writer(spool, database)
+    for _ in range(2):
+        spool.append(make_event())
+        await writer.flush(at_once=True)
+    await rename(database, "elsewhere", "usage_events")
+    await writer.stop()
+    assert await stored(database) == ["r0", "r1"]
+
+
 async def test_pauses_grow_and_are_bounded(spool: Spool, make_event: MakeEvent) -> None:
     down = Database("postgresql://postgres@127.0.0.1:1/weir")
     writer = Writer(spool, down, flush_s=0.5)
@@ -331,14 +361,12 @@ async def test_nothing_is_deleted_that_could_not_be_kept_aside(
 async def test_a_table_that_is_missing_is_an_outage_and_no_reason_to_reject(
     spool: Spool, folder: Path, database: Database, make_event: MakeEvent
 ) -> None:
-    async with database.writing() as connection:
-        await connection.execute(text("ALTER TABLE usage_events RENAME TO elsewhere"))
+    await rename(database, "usage_events", "elsewhere")
     writer = Writer(spool, database)
     spool.append(make_event())
     await writer.flush()
     assert (writer.rejected, writer.events_waiting, writer.database_up) == (0, 1, False)
-    async with database.writing() as connection:
-        await connection.execute(text("ALTER TABLE elsewhere RENAME TO usage_events"))
+    await rename(database, "elsewhere", "usage_events")
     await writer.flush(at_once=True)
     assert await stored(database) == ["r0"]
 

@@ -131,6 +131,20 @@ def test_watching_records_answers_and_failures() -> None:
     assert breaker.state(16.0) == "closed"
 
 
+def test_a_stream_that_has_begun_is_no_success_yet() -> None:
+    breaker = Breaker(LIMITS)
+    for _ in range(3):
+        with breaker.watch(lambda: 5.0, whole=False):
+            pass
+        breaker.record_failure(FAULT, 5.0)
+    assert breaker.state(5.0) == "open"
+    assert breaker.allows(15.0)
+    with breaker.watch(lambda: 15.0, whole=False):
+        pass
+    assert breaker.state(15.0) == "half-open"
+    assert breaker.allows(15.0), "nobody waits for the end of the probe's stream"
+
+
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), UpstreamRejected("bad request"), KeyError("bug")])
 def test_a_probe_that_says_nothing_frees_its_place(error: BaseException) -> None:
     breaker = tripped()

@@ -128,6 +128,8 @@ ours = TokenEstimator(); assert ours.load()
 import tiktoken
 theirs = tiktoken.get_encoding("o200k_base")
 dice = random.Random(7)
+for text in ("don't we'll it's he'd I'm you're", "THEY'VE CAN'T", "O'Neill's 1234567 km/h\\r\\n  \\n end "):
+    assert ours.estimate({}, text).completion == len(theirs.encode_ordinary(text)), text
 alphabet = "abcXYZÄéßжЯ的日本👩\\u0301 \\t\\n\\r'sReLL0123456789.,;/-_(){}\\"@#\\u00a0\\u200d"
 for _ in range(3000):
     text = "".join(dice.choices(alphabet, k=dice.randint(0, 60)))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import DeadlineExceeded, RateLimited, StreamCut, WeirError
+from contracts.errors import Abandoned, DeadlineExceeded, RateLimited, StreamCut, WeirError
 from contracts.records import StoredAnswer
 from router.flights import Flight, Flights
 
@@ -115,6 +115,16 @@ async def test_a_successor_that_is_cancelled_as_it_takes_over_hands_on() -> None
     successor.land(ANSWER)
     assert first.cancelled()
     assert len(flights) == 0
+
+
+async def test_a_pilot_whose_client_left_is_followed_by_a_passenger() -> None:
+    flights = Flights()
+    first = await pilot(flights)
+    waiting = await passengers(flights, 1)
+    first.land(None, Abandoned("The client left."))
+    successor, _ = await waiting[0]
+    assert successor is not None
+    successor.land(ANSWER)
 
 
 async def test_a_pilot_that_gives_up_alone_leaves_nothing_behind() -> None:

@@ -19,7 +19,7 @@ USAGE = {
 }
 PIECES = ("Hello ", "there.")
 _FAULTS = {
-    "limited": (429, "rate_limit_error", "Too many requests for sk-ant-test", {"retry-after": "7"}),
+    "limited": (429, "rate_limit_error", "Too many requests for horse-battery-staple", {"retry-after": "7"}),
     "overloaded": (529, "overloaded_error", "Overloaded", {}),
     "rejected": (400, "invalid_request_error", "max_tokens: 9 is too many", {}),
     "locked": (401, "authentication_error", "invalid x-api-key", {}),
@@ -42,7 +42,7 @@ class AnthropicServer:
             error = {"type": "error", "error": {"type": kind, "message": message}}
             return web.json_response(error, status=status, headers=headers)
         if model == "page":
-            return web.Response(text="<html>sk-ant-test</html>", content_type="text/html")
+            return web.Response(text="<html>horse-battery-staple</html>", content_type="text/html")
         if model == "slow":
             await asyncio.sleep(30)
         if body.get("stream"):
