@@ -28,6 +28,7 @@ REJECTED = "rejected.jsonl"
 
 Fsync = Literal["flush", "always", "never"]
 _SMALLEST_SEGMENT = 64 * 1024
+_RESERVE_BYTES = 16 * 1024 * 1024  # some ten thousand events
 _MOST_SEGMENTS = 64  # of one process: each is an open file
 
 
@@ -39,10 +40,17 @@ class Spool:
     """
 
     def __init__(
-        self, folder: Path, *, max_bytes: int = 1024**3, fsync: Fsync = "flush", segment_bytes: int | None = None
+        self,
+        folder: Path,
+        *,
+        max_bytes: int = 1024**3,
+        reserve_bytes: int = _RESERVE_BYTES,
+        fsync: Fsync = "flush",
+        segment_bytes: int | None = None,
     ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._reserve_bytes = reserve_bytes
         self._fsync = fsync
         self._segment_bytes = segment_bytes or max(_SMALLEST_SEGMENT, max_bytes // _MOST_SEGMENTS)
         self._lock = Lock()
@@ -57,13 +65,14 @@ class Spool:
     def append(self, event: UsageEvent) -> None:
         """Write it down. Durable against the death of this process when it returns.
 
-        Raises LedgerUnavailable when the disk does not take it or `max_bytes` are waiting already.
+        Raises LedgerUnavailable when the disk does not take it or there is no room. Beyond `max_bytes` there are
+        `reserve_bytes` for requests that were let in while `ready` was true: their models have been paid.
         """
         line = line_of(to_json(event))
         with self._lock:
             if self._closed:
                 raise LedgerUnavailable("The ledger is closed.")
-            if self.bytes_waiting + self._others_bytes + len(line) > self._max_bytes:
+            if self._waiting() + len(line) > self._max_bytes + self._reserve_bytes:
                 raise LedgerUnavailable("Too many usage events wait for the database.", retry_after_s=5)
             try:
                 self._write(line)
@@ -73,8 +82,7 @@ class Spool:
 
     def ready(self) -> bool:
         """Whether `append` is expected to work. Memory only."""
-        waiting = self.bytes_waiting + self._others_bytes
-        return not self._closed and not self._broken and waiting < self._max_bytes
+        return not self._closed and not self._broken and self._waiting() < self._max_bytes
 
     @property
     def broken(self) -> str:
@@ -89,6 +97,9 @@ class Spool:
     @property
     def events_waiting(self) -> int:
         return sum(segment.events for segment in self._mine())
+
+    def _waiting(self) -> int:
+        return self.bytes_waiting + self._others_bytes
 
     def tend(self) -> None:
         """What has no place in a request: fsync, recovery from a full disk, orphans. Blocks on the disk."""

@@ -115,7 +115,8 @@ class Ledger(Section):
     flush_seconds: PositiveFloat = Field(0.5, description="How often spooled events are written to the database.")
     batch: PositiveInt = Field(500, description="Most events in one database transaction.")
     spool_max_bytes: PositiveInt = Field(
-        1024**3, description="Most bytes of events waiting on disk; beyond it requests get a 503."
+        1024**3,
+        description="Most bytes of events waiting on disk; then new requests get a 503.",
     )
     fsync: Literal["flush", "always", "never"] = Field(
         "flush",
@@ -269,7 +270,7 @@ class RouteCache(Section):
         1.0,
         ge=0,
         le=2,
-        description="Requests that ask for more are not cached; one that says nothing counts as 1, OpenAI's default.",
+        description="Requests that ask for more are not cached; one that says nothing asks for 1.",
     )
     pool: Name | None = Field(
         None, description="Share answers among all tenants of the routes that name this pool. Left out: never."

@@ -92,14 +92,18 @@ def test_sealing_ends_a_segment_that_holds_something(spool: Spool, make_event: M
 
 def test_beyond_its_bound_nothing_is_taken(tmp_path: Path, make_event: MakeEvent) -> None:
     folder = tmp_path / "s"
-    spool = Spool(folder, max_bytes=3000)
+    spool = Spool(folder, max_bytes=3000, reserve_bytes=3000)
     taken = 0
+    while spool.ready():
+        spool.append(make_event())
+        taken += 1
+    assert 3000 <= spool.bytes_waiting < 5000
     with pytest.raises(LedgerUnavailable):
         while True:
-            spool.append(make_event())
+            spool.append(make_event())  # of requests that were let in while it was ready
             taken += 1
-    assert taken == len(ids(folder)) >= 2
-    assert spool.bytes_waiting <= 3000
+    assert taken == len(ids(folder)) >= 4
+    assert 5000 < spool.bytes_waiting <= 6000
     spool.seal()
     (segment,) = spool.sealed()
     spool.committed(segment, segment.size, segment.events)
@@ -113,7 +117,7 @@ def test_what_other_processes_wait_with_counts_too(folder: Path, make_event: Mak
     other = Spool(folder)
     for _ in range(4):
         other.append(make_event())
-    spool = Spool(folder, max_bytes=other.bytes_waiting)
+    spool = Spool(folder, max_bytes=other.bytes_waiting, reserve_bytes=0)
     assert not spool.ready()
     with pytest.raises(LedgerUnavailable):
         spool.append(make_event())
