@@ -41,7 +41,7 @@ from router.health import Health
 from router.metrics import Metrics
 from router.permits import Permits
 from router.pipeline import Pipeline
-from router.server import Server, is_loopback
+from router.server import Server, is_loopback, listen
 from router.setup import Access, CacheRule, Deployment, Plan, Setup
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
@@ -336,22 +336,26 @@ def run(
 ) -> None:
     """Serve until told to end. Raises what `House.open` raises."""
 
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OSError(f"{state} cannot be made: {error.strerror}. Set WEIR_STATE_DIR to another folder.") from error
+    door = listen(host, port)
+
     async def serve() -> None:
         house = House(loaded, config_path, state=state, bound_to=host)
         try:
             server = Server(
                 await house.open(),
                 host=host,
-                port=port,
                 shutdown_s=loaded.config.server.shutdown_seconds,
                 listening=listening,
                 reload=house.watch.check_soon,
                 closing=house.permits.close,
             )
-            await server.serve()
+            await server.serve([door])
         finally:
             await house.close()
 
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with door, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

@@ -11,9 +11,23 @@ from typing import Any
 
 import uvicorn
 
+_BACKLOG = 2048
+
 
 def is_loopback(host: str) -> bool:
     return host.startswith("127.") or host in ("::1", "localhost")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 picks a free one. Raises OSError with advice."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(
+            f"{host}:{port} cannot be listened on: {reason}. Choose others with --host, --port."
+        ) from error
 
 
 class Server(uvicorn.Server):
@@ -27,7 +41,6 @@ class Server(uvicorn.Server):
         app: Any,
         *,
         host: str,
-        port: int,
         shutdown_s: float,
         listening: Callable[[str], None],
         reload: Callable[[], None],
@@ -37,7 +50,6 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 host=host,
-                port=port,
                 http="httptools",
                 ws="none",
                 lifespan="off",
