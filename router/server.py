@@ -24,10 +24,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(
-            f"{host}:{port} cannot be listened on: {reason}. Choose others with --host, --port."
-        ) from error
+        reason = str(error.strerror).partition(" (")[0]
+        raise OSError(f"{host}:{port} cannot be had: {reason}. Choose others with --host and --port.") from error
 
 
 class Server(uvicorn.Server):
