@@ -37,7 +37,9 @@ class Machine:
         return self.home / ".venv"
 
     def make(self, *targets: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        # When `make check` runs this, its own settings are in the environment, and would be this make's too.
+        inherited = ("MAKE", "MFLAGS", "VENV", "PYTHON", "ARGS", "CONFIG", "LOG", "HOST", "PORT")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
         return subprocess.run(
             ["make", *targets, f"PYTHON={self.home}/python"],
             cwd=self.home,
