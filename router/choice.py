@@ -18,14 +18,8 @@ class FixedChoice:
     async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
         first = self._first if self._first is not None and self._first in models else models[0]
         order = [first, *(model for model in models if model != first)]
-        return Decision(
-            model=first,
-            policy=self.version,
-            reason="the route always chooses this model" if len(order) > 1 else "the only candidate",
-            candidates=tuple(
-                Candidate(model=model, reason="chosen" if model == first else "stands by") for model in order
-            ),
-        )
+        reason = "the route always chooses this model" if len(order) > 1 else "the only candidate"
+        return Decision(model=first, policy=self.version, reason=reason, candidates=_in_order(order))
 
 
 class NamedChoice:
@@ -41,3 +35,22 @@ class NamedChoice:
             reason="the client named this model",
             candidates=(Candidate(model=model, reason="named"),),
         )
+
+
+def default_choice(models: Sequence[str], *, degraded: str) -> Decision:
+    """When a route's policy cannot choose: its candidates as they stand. `degraded` names what failed."""
+    return Decision(
+        model=models[0],
+        policy="default",
+        reason="the route's policy failed",
+        candidates=_in_order(models),
+        degraded=degraded,
+    )
+
+
+def _in_order(models: Sequence[str]) -> tuple[Candidate, ...]:
+    first, *others = models
+    return (
+        Candidate(model=first, reason="chosen"),
+        *(Candidate(model=model, reason="stands by") for model in others),
+    )

@@ -20,6 +20,8 @@ def headers_of(trail: Trail, *, with_cost: bool = True) -> dict[str, str]:
         "x-weir-cache": trail.verdict.kind,
         "x-weir-intent": trail.decision.intent if trail.decision else "unknown",
     }
+    if trail.degraded:
+        headers["x-weir-degraded"] = ", ".join(trail.degraded)
     if trail.prompt_version:
         headers["x-weir-prompt"] = trail.prompt_version
     if with_cost:

@@ -52,7 +52,7 @@ class Metrics:
         )
         self.attempts = Counter("weir_attempts", "Calls to models, by result.", ["model", "result"], registry=own)
         self.degraded = Counter(
-            "weir_degraded", "Requests served without a part that was down.", ["part"], registry=own
+            "weir_degraded", "Requests answered without a part that failed.", ["part"], registry=own
         )
         self.reloads = Counter(
             "weir_config_reloads", "Changes of the configuration, by result.", ["result"], registry=own
@@ -75,6 +75,8 @@ class Metrics:
             self.saved.labels(event.tenant, route).inc(float(event.saved))
         if event.hung_up:
             self.hung_up.inc()
+        if event.decision is not None and event.decision.degraded:
+            self.degraded.labels(event.decision.degraded).inc()
         for attempt in event.attempts:
             self.attempts.labels(attempt.model, attempt.error or "answered").inc()
         usage = event.usage

@@ -7,6 +7,7 @@ the end of its answer.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ from contracts.request import ModelRequest
 from contracts.usage import TokenUsage, reported_usage
 from router.access import bearer
 from router.calling import Began, Caller
+from router.choice import default_choice
 from router.delivery import Tee
 from router.evidence import headers_of
 from router.exchange import Exchange, Incoming, Reply
@@ -32,6 +34,8 @@ from router.replay import assemble, replay_events, replay_whole, text_of
 from router.setup import Deployment, Setup
 from router.streams import Relayed, Replayed
 from router.trail import Trail
+
+log = logging.getLogger("weir.pipeline")
 
 
 class Pipeline:
@@ -135,10 +139,15 @@ class Pipeline:
             trail.verdict = Verdict(kind="exact", reason="an equal request was in flight", saved=landed.cost)
         return landed
 
-    # 5. route: the policy's choice among the candidates.
+    # 5. route: the policy's choice among the candidates; a policy that fails costs the choice, not the answer.
     async def _route(self, exchange: Exchange) -> None:
         plan = exchange.plan
-        exchange.trail.decision = await plan.policy.choose(exchange.request, plan.candidates)
+        try:
+            exchange.trail.decision = await plan.policy.choose(exchange.request, plan.candidates)
+        except Exception:
+            log.exception("the policy of route %s failed; its default model answers", plan.route)
+            exchange.trail.decision = default_choice(plan.candidates, degraded="policy")
+            exchange.trail.degraded.append("policy")
 
     # 6. call: the attempt policy, from the chosen model on.
     async def _call(self, exchange: Exchange) -> tuple[Deployment, Began]:

@@ -32,6 +32,7 @@ class Trail:
         "attempts",
         "cost",
         "decision",
+        "degraded",
         "endpoint",
         "error",
         "first_token_ms",
@@ -68,6 +69,7 @@ class Trail:
         self.verdict = Verdict(kind="bypass", reason="not looked up")
         self.decision: Decision | None = None
         self.attempts: list[AttemptRecord] = []
+        self.degraded: list[str] = []
         self.model = ""
         self.upstream = ""
         self.usage = NO_USAGE

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.request import ModelRequest
-from router.choice import FixedChoice, NamedChoice
+from router.choice import FixedChoice, NamedChoice, default_choice
 
 REQUEST = ModelRequest("chat/completions", {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]})
 
@@ -29,3 +29,9 @@ def test_versions_tell_policies_apart() -> None:
         len({FixedChoice(None).version, FixedChoice("a").version, FixedChoice("b").version, NamedChoice.version})
         == 4
     )
+
+
+def test_without_a_policy_the_candidates_stand_as_they_are() -> None:
+    decision = default_choice(["a", "b"], degraded="policy")
+    assert (decision.model, decision.degraded) == ("a", "policy")
+    assert [candidate.model for candidate in decision.candidates] == ["a", "b"]
