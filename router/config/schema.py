@@ -281,12 +281,12 @@ class Attempts(Section):
     """How long a route tries, and how often."""
 
     deadline_seconds: PositiveFloat = Field(
-        60, description="From arrival to a whole answer, or to the first token of a stream."
+        300, description="From arrival to a whole answer, or to the first token of a stream."
     )
     attempt_seconds: PositiveFloat = Field(
-        30, description="The same for one attempt; the next one follows while the deadline allows."
+        120, description="The same for one attempt; the next one follows while the deadline allows."
     )
-    stall_seconds: PositiveFloat = Field(15, description="Longest silence inside a stream.")
+    stall_seconds: PositiveFloat = Field(30, description="Longest silence inside a stream.")
     retries: int = Field(1, ge=0, le=10, description="More attempts at the same model before the next candidate.")
     backoff_seconds: PositiveFloat = Field(
         0.2, description="Pause before the first retry; it doubles, with full jitter."
