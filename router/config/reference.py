@@ -40,7 +40,7 @@ routes:
   auto:
     candidates: [small, large]                         # the first answers, the second stands by
     cache: {ttl_seconds: 86400}
-    attempts: {deadline_seconds: 30, retries: 2}
+    attempts: {deadline_seconds: 30, attempt_seconds: 12, retries: 2}
 
 tenants:
   acme:

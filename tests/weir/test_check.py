@@ -54,7 +54,7 @@ def test_as_json(path: Path) -> None:
         "policy": "fixed",
         "prompt": None,
         "cache_seconds": 2592000,
-        "deadline_seconds": 60,
+        "deadline_seconds": 300,
     }
     assert told["routes"][1]["cache_seconds"] is None
     assert told["models"][0] == {"model": "large", "upstream": "pretend", "price": "config"}
