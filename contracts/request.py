@@ -56,7 +56,8 @@ class ModelRequest:
 
     @property
     def stream(self) -> bool:
-        return bool(self.raw.get("stream"))
+        """Whether the answer is to come piece by piece. Embeddings never do, whatever the client sent."""
+        return self.endpoint != "embeddings" and bool(self.raw.get("stream"))
 
     @property
     def wants_usage_chunk(self) -> bool:

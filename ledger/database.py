@@ -61,7 +61,7 @@ class Database:
             if self._prepared:
                 return
             if self.dialect == "sqlite" and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # One process migrates, the others wait at the door.
             engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
             async with engine.begin() as connection:

@@ -15,6 +15,7 @@ import orjson
 from contracts.errors import MalformedAnswer, ServerFault, StreamCut
 from contracts.ports import AnswerStream
 from contracts.sse import DONE, event, payloads
+from router.replay import texts_in
 
 
 class Tee:
@@ -112,15 +113,10 @@ class Tee:
         return self.ending if len(self._finished) >= self._choices else passing
 
     def _note_choice(self, choice: Mapping[str, Any]) -> None:
-        delta = choice.get("delta") or choice
-        for part in (delta.get("content"), delta.get("text"), delta.get("reasoning_content"), delta.get("refusal")):
-            if part and isinstance(part, str):
-                self.pieces.append(part)
-        for call in delta.get("tool_calls") or ():
-            function = call.get("function") or {}
-            self.pieces.append(f"{function.get('name') or ''}{function.get('arguments') or ''}")
+        self.pieces += texts_in(choice.get("delta") or choice)
         if choice.get("finish_reason") is not None:
-            self._finished.add(choice.get("index") or 0)
+            index = choice.get("index")
+            self._finished.add(index if type(index) is int else 0)
 
     def _keep(self, payload: bytes) -> None:
         if self.chunks is None:

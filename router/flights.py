@@ -22,12 +22,23 @@ _Seat = asyncio.Future["Flight | StoredAnswer | WeirError | None"]
 class Flight:
     """What the pilot holds. It must `land` it, whatever happens; only the first landing counts."""
 
-    __slots__ = ("_air", "_key", "_landed")
+    __slots__ = ("_air", "_clock", "_key", "_landed", "_release")
 
-    def __init__(self, air: dict[bytes, deque[_Seat]], key: bytes) -> None:
+    def __init__(self, air: dict[bytes, deque[_Seat]], key: bytes, clock: Callable[[], float]) -> None:
         self._air = air
         self._key = key
+        self._clock = clock
         self._landed = False
+        self._release: asyncio.TimerHandle | None = None
+
+    def share_until(self, when: float) -> None:
+        """Have the passengers go alone at `when`, at once where that is past, if it has not landed by then.
+
+        For an answer that is on its way in a stream: its end is bound by no deadline, or by a client that reads
+        slowly, but its passengers' waiting is.
+        """
+        loop = asyncio.get_running_loop()
+        self._release = loop.call_later(max(0.0, when - self._clock()), self.land, None)
 
     def land(self, answer: StoredAnswer | None, error: BaseException | None = None) -> None:
         """Give every passenger `answer` (None: it is not to be shared), or the WeirError that ended the flight.
@@ -37,12 +48,14 @@ class Flight:
         if self._landed:
             return
         self._landed = True
+        if self._release is not None:
+            self._release.cancel()
         seats = self._air[self._key]
         shared: StoredAnswer | WeirError | None = answer
         if isinstance(error, WeirError) and not isinstance(error, Abandoned):
             shared = error
         if seats and error is not None and shared is not error:
-            seats.popleft().set_result(Flight(self._air, self._key))
+            seats.popleft().set_result(Flight(self._air, self._key, self._clock))
             return
         del self._air[self._key]
         for seat in seats:
@@ -73,7 +86,7 @@ class Flights:
         seats = self._air.get(key)
         if seats is None:
             self._air[key] = deque()
-            return Flight(self._air, key), None
+            return Flight(self._air, key, self._clock), None
         seat: _Seat = asyncio.get_running_loop().create_future()
         seats.append(seat)
         try:

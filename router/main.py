@@ -325,10 +325,12 @@ def operators_of(loaded: Loaded, state: Path) -> Operators:
     if server.admin_key:
         return Operators(loaded.secret(server.admin_key), metrics_key)
     file = state / "admin.key"
-    if not file.exists():
+    admin_key = file.read_text().strip() if file.exists() else ""
+    if not admin_key:  # also where the disk was full when one was to be written
+        admin_key = f"sk-weir-admin-{secrets.token_urlsafe(32)}"
         file.touch(mode=0o600)
-        file.write_text(f"sk-weir-admin-{secrets.token_urlsafe(32)}\n")
-    return Operators(file.read_text().strip(), metrics_key)
+        file.write_text(f"{admin_key}\n")
+    return Operators(admin_key, metrics_key)
 
 
 def run(

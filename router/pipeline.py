@@ -19,7 +19,7 @@ import orjson
 from contracts.errors import InvalidRequest, LedgerUnavailable, WeirError
 from contracts.money import ZERO
 from contracts.ports import AnswerCache, EventLog, Keyring, TokenCounter, WholeAnswer
-from contracts.records import StoredAnswer, UsageEvent, Verdict
+from contracts.records import Key, StoredAnswer, UsageEvent, Verdict
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage, reported_usage
 from router.access import bearer
@@ -89,10 +89,14 @@ class Pipeline:
                 self._settle(exchange, error=error)
             raise
 
+    def recognise(self, headers: Mapping[str, str]) -> Key:
+        """Whose key came with a request. Raises AccessError, or KeysUnavailable."""
+        return self._keys.find(bearer(headers))
+
     # 1. admit: key -> tenant, body -> request, name -> plan; then a permit, given back when the request is settled.
     def _admit(self, incoming: Incoming) -> Exchange:
         setup = self.setup
-        key = self._keys.find(bearer(incoming.headers))
+        key = self.recognise(incoming.headers)
         try:
             raw = orjson.loads(incoming.body)
         except orjson.JSONDecodeError as error:
@@ -179,6 +183,9 @@ class Pipeline:
 
     def _deliver_stream(self, exchange: Exchange, deployment: Deployment, tee: Tee, head: bytes) -> Reply:
         exchange.trail.first_token_ms = round(exchange.trail.elapsed_ms(), 3)
+        if exchange.flight is not None:
+            # The rest may take longer than those who wait may: half their time is left for calls of their own.
+            exchange.flight.share_until(exchange.trail.arrived + exchange.plan.attempts.deadline_seconds / 2)
         settle = partial(self._settle_stream, exchange, deployment, tee)
         stream = Relayed(exchange, tee, head, drain_s=self._drain_s, settle=settle)
         return Reply(headers=headers_of(exchange.trail, with_cost=False), stream=stream)
@@ -186,19 +193,30 @@ class Pipeline:
     def _settle_stream(
         self, exchange: Exchange, deployment: Deployment, tee: Tee, failure: WeirError | None
     ) -> None:
-        self._price(exchange, deployment, tee.raw_usage, tee.text)
-        stored = None
         breaker = self._caller.breakers.of(deployment.model)
         if failure is None:
             breaker.record_success()
         else:
             breaker.record_failure(failure, time.perf_counter())
             exchange.trail.cut(failure)
-        if failure is None and tee.chunks is not None:
+        stored = None
+        try:
+            self._price(exchange, deployment, tee.raw_usage, tee.text)
+            stored = self._assembled(exchange, tee) if failure is None else None
+        finally:  # whatever a model sent: a request that is never settled keeps its permit and its passengers
+            self._settle(exchange, stored, failure)
+
+    def _assembled(self, exchange: Exchange, tee: Tee) -> StoredAnswer | None:
+        """A finished stream as the cache keeps it; None where it may not, or nests too deep to be written again."""
+        if tee.chunks is None:
+            return None
+        try:
             data, pieces = assemble(map(orjson.loads, tee.chunks), exchange.trail.endpoint)
             data["usage"] = tee.raw_usage
-            stored = self._storable(exchange, orjson.dumps(data), data, pieces)
-        self._settle(exchange, stored, failure)
+            body = orjson.dumps(data)
+        except (RecursionError, orjson.JSONEncodeError):
+            return None
+        return self._storable(exchange, body, data, pieces)
 
     # 8. settle: the bill, the event on disk, then the cache and those who wait for this answer.
     def _price(self, exchange: Exchange, deployment: Deployment, raw_usage: object, text: str) -> None:

@@ -92,16 +92,22 @@ def assemble(chunks: Iterable[Mapping[str, Any]], endpoint: Endpoint) -> tuple[_
 
 
 def text_of(answer: Mapping[str, Any]) -> str:
-    """All that the model wrote in a whole answer: reasoning, content and tool arguments, of all choices."""
-    texts: list[object] = []
-    for choice in _objects(answer.get("choices")):
-        texts.append(choice.get("text"))
-        for message in _objects([choice.get("message")]):
-            texts += (message.get(name) for name in _SPOKEN)
-            for call in _objects(message.get("tool_calls")):
-                for function in _objects([call.get("function")]):
-                    texts += (function.get("name"), function.get("arguments"))
-    return "".join(text for text in texts if isinstance(text, str))
+    """All that the model wrote in a whole answer, of all choices."""
+    choices = _objects(answer.get("choices"))
+    return "".join(
+        text for choice in choices for said in (choice, choice.get("message")) for text in texts_in(said)
+    )
+
+
+def texts_in(said: object) -> Iterator[str]:
+    """What the model wrote in a choice, its message, or a piece of one: reasoning, content and tool calls."""
+    if not isinstance(said, Mapping):
+        return
+    texts = [said.get(name) for name in ("text", *_SPOKEN)]
+    for call in _objects(said.get("tool_calls")):
+        for function in _objects([call.get("function")]):
+            texts += (function.get("name"), function.get("arguments"))
+    yield from (text for text in texts if text and isinstance(text, str))
 
 
 def _objects(value: object) -> Iterator[_Json]:
@@ -211,7 +217,8 @@ def _add_part(choice: _Json, part: Mapping[str, Any]) -> str:
             _merge(choice, {name: value})
             text = value if name == "text" else text
         elif isinstance(value, list):
-            choice[name] = [*(choice.get(name) or ()), *value]
+            known = choice.get(name)
+            choice[name] = [*known, *value] if isinstance(known, list) else value
         elif value is not None or name not in choice:
             choice[name] = value
     return text if isinstance(text, str) else ""

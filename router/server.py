@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
@@ -15,7 +16,11 @@ _BACKLOG = 2048
 
 
 def is_loopback(host: str) -> bool:
-    return host.startswith("127.") or host in ("::1", "localhost")
+    """Whether `host` is this machine only. A name, localhost apart, may stand for any address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from contracts.errors import UpstreamFailure, WeirError
+from contracts.errors import Abandoned, UpstreamFailure, WeirError
 from contracts.money import ZERO
 from contracts.records import AttemptRecord, Decision, Endpoint, EventOutcome, Key, UsageEvent, Verdict
 from contracts.request import ModelRequest
@@ -105,8 +105,10 @@ class Trail:
         self.priced_by = priced_by
 
     def failed(self, error: BaseException, status: int) -> None:
+        """The client had nothing of an answer. A cancellation means that nobody waited for one any more."""
         self.outcome = "failed"
-        self.error = error.code if isinstance(error, WeirError) else WeirError.code
+        own = WeirError if isinstance(error, Exception) else Abandoned
+        self.error = error.code if isinstance(error, WeirError) else own.code
         self.status = status
 
     def cut(self, failure: WeirError) -> None:

@@ -46,16 +46,22 @@ def serve(config: Path, host: str, port: int, log_level: str) -> None:
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
     from router.main import START_FAILURES, run  # late, so that a wrong configuration is reported at once
+    from router.server import is_loopback
+
+    demo_key = _demo_key(loaded) if is_loopback(host) else None  # elsewhere it would be refused
+
+    def say_hello(url: str) -> None:
+        _say_hello(url, loaded, demo_key)
 
     try:
-        run(loaded, config, host=host, port=port, state=state_dir(), listening=lambda url: _say_hello(url, loaded))
+        run(loaded, config, host=host, port=port, state=state_dir(), listening=say_hello)
     except START_FAILURES as error:
         raise click.ClickException(str(error)) from error
 
 
-def _say_hello(url: str, loaded: Loaded) -> None:
-    key = _demo_key(loaded)
-    route = "auto" if "auto" in loaded.config.routes else next(iter([*loaded.config.routes, *loaded.config.models]))
+def _say_hello(url: str, loaded: Loaded, key: str | None) -> None:
+    names = [*loaded.config.routes, *loaded.config.models]
+    route = names[0] if names and "auto" not in names else "auto"
     click.echo(f"\nWeir is up.  Base URL  {url}/v1")
     if key is None:
         click.echo("             Make a key with: weir keys create --tenant NAME --config FILE\n")

@@ -128,7 +128,7 @@ def variable(reference: object) -> str | None:
 
 
 def secret_findings(data: Any, secrets: Mapping[str, str]) -> Iterator[Finding]:
-    """References to variables that have no value. `secrets` are those that have one.
+    """References to variables without a value, or with one that no header can carry. `secrets` are the values.
 
     An upstream that has a stand-in may lack its `api_key`; then nothing else of it is needed either.
     """
@@ -143,6 +143,8 @@ def secret_findings(data: Any, secrets: Mapping[str, str]) -> Iterator[Finding]:
     for pattern in SECRETS:
         for place, reference in found(data, pattern):
             name = variable(reference)
+            if name is not None and not secrets.get(name, "").isprintable():
+                yield place, f"the environment variable {name} holds a line break or another control character", ""
             if name is None or name in secrets or (place[0] == "upstreams" and place[1] in spared):
                 continue
             or_else = ", or name a `stand_in` that answers while it is not set" if place[-1] == "api_key" else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from contracts.ports import Upstream
@@ -33,7 +33,7 @@ class Fleet:
         }
         new = {name: self._make(name, loaded.config.upstreams[name], loaded) for name in used - kept.keys()}
         try:
-            await asyncio.gather(*(upstream.start() for upstream in new.values()))
+            await _start(new.values())
         except BaseException:
             await asyncio.gather(*(upstream.close() for upstream in new.values()))
             raise
@@ -43,6 +43,13 @@ class Fleet:
 
     async def close(self) -> None:
         await asyncio.gather(*(upstream.close() for upstream in self.running.values()))
+
+
+async def _start(upstreams: Iterable[Upstream]) -> None:
+    """Start all of them. A failure is raised last: one that is still starting could not be closed for good."""
+    starts = await asyncio.gather(*(upstream.start() for upstream in upstreams), return_exceptions=True)
+    for failure in filter(None, starts):
+        raise failure
 
 
 def _origin(upstream: schema.Upstream, loaded: Loaded) -> object:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import InvalidRequest, NotFound
@@ -32,10 +34,19 @@ def admin_pages(
 ) -> APIRouter:
     """`tenants` gives those of the running configuration; `reload` reads it again and says what came of it."""
 
-    async def admin_only(request: Request) -> None:
-        operators.require_admin(request.headers)
+    class AdminRoute(APIRoute):
+        """Asks for the key before the body is read; a dependency would be asked after that."""
 
-    pages = APIRouter(prefix="/admin/v1", dependencies=[Depends(admin_only)])
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+
+            async def answer_admin(request: Request) -> Response:
+                operators.require_admin(request.headers)
+                return await answer(request)
+
+            return answer_admin
+
+    pages = APIRouter(prefix="/admin/v1", route_class=AdminRoute)
 
     @pages.get("/keys", summary="Keys in the database, without their secrets")
     async def list_keys(tenant: str | None = None) -> dict[str, Any]:

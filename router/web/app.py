@@ -47,8 +47,11 @@ def pages_app(pages: Iterable[APIRouter]) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     async def validation_error(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return _response(InvalidRequest(f"The request body is not valid JSON: {first['ctx']['error']}."))
         where = ".".join(str(part) for part in first["loc"][1:])
-        return _response(InvalidRequest(f"'{where}': {first['msg']}.", param=where or None))
+        named = f"'{where}'" if where else "The request body"
+        return _response(InvalidRequest(f"{named}: {first['msg']}.", param=where or None))
 
     @app.exception_handler(Exception)
     async def own_error(_: Request, error: Exception) -> Response:

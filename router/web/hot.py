@@ -68,6 +68,7 @@ class ModelEndpoint:
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"Send a POST to /v1/{self._endpoint}.")
         headers = headers_in(scope)
+        self._pipeline.recognise(headers)  # before the body is read: a stranger's is not worth memory
         body = await body_in(receive, headers, self._max_body_bytes)
         return await self._pipeline.answer(
             Incoming(endpoint=self._endpoint, body=body, headers=headers, request_id=request_id, arrived=arrived)

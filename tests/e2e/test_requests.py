@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -143,3 +148,36 @@ def test_metadata_becomes_tags(weir: RunningWeir) -> None:
     decision = weir.decision(reply.headers["x-weir-request-id"])
     assert decision["tags"]["team"].startswith("web")
     assert weir.costs()["total"]["requests"] > 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/admin/v1/keys"])
+def test_a_stranger_is_refused_before_the_body_is_read(weir: RunningWeir, path: str) -> None:
+    host, port = weir.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 90000\r\n\r\n".encode())
+        assert connection.recv(64).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_body_for_the_admin_that_is_no_json_says_so(weir: RunningWeir) -> None:
+    request = urllib.request.Request(f"{weir.url}/admin/v1/keys", data=b"{", method="POST")
+    request.add_header("Authorization", f"Bearer {weir.admin_key}")
+    request.add_header("Content-Type", "application/json")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    with refused.value as reply:
+        error = json.loads(reply.read())["error"]
+    assert (reply.code, error["param"], "not valid JSON" in error["message"]) == (400, None, True)
+
+
+async def test_equal_streams_that_outlast_the_deadline_are_all_answered(tmp_path: Path) -> None:
+    models = {"steady": {"upstream": "scripted", "name": "slow-tokens-100/long-25", "price": PRICE}}
+    routes = {"auto": {"candidates": ["steady"], "attempts": {"deadline_seconds": 1.5, "attempt_seconds": 1}}}
+    config = write_config(tmp_path, models=models, routes=routes)
+
+    async def ask(client: openai.AsyncOpenAI) -> str | None:
+        stream = await client.chat.completions.create(model="auto", messages=HELLO, stream=True)
+        return [chunk.choices[0].finish_reason async for chunk in stream][-1]
+
+    with running_weir(config, tmp_path / "state") as weir:
+        async with weir.async_client() as client:
+            assert await asyncio.gather(*(ask(client) for _ in range(3))) == ["stop"] * 3

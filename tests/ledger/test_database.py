@@ -164,6 +164,13 @@ async def test_sqlite_keeps_commits_through_a_power_cut(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_the_folder_that_it_makes_is_its_owners_alone(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "state"))
+    await database.prepare()
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    await database.close()
+
+
 money = st.decimals(min_value=-400_000, max_value=400_000, places=12)  # 20 of them fit into SQLite
 
 

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
 from contracts.errors import MalformedAnswer, ServerFault, StreamCut
 from contracts.sse import event, payloads
 from router.delivery import Tee
-
-
-class Script:
-    """An AnswerStream that gives what it was given, read by read."""
-
-    def __init__(self, *reads: bytes) -> None:
-        self._reads = list(reads)
-        self.closed = 0
-
-    async def read(self) -> bytes:
-        return self._reads.pop(0) if self._reads else b""
-
-    async def close(self) -> None:
-        self.closed += 1
-
-
-def chunk(content: str | None = None, *, finish: str | None = None, index: int = 0, **more: object) -> bytes:
-    delta = {} if content is None else {"content": content}
-    return event(orjson.dumps({"choices": [{"index": index, "delta": delta, "finish_reason": finish}], **more}))
-
+from tests.router.plain import DONE, USAGE, Script, chunk
 
 ROLE = event(orjson.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}))
-USAGE = event(orjson.dumps({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}))
-DONE = event(b"[DONE]")
 
 
 def tee(*reads: bytes, choices: int = 1, usage_wanted: bool = False, keep_bytes: int = 10_000) -> Tee:
@@ -146,3 +127,34 @@ async def test_chunks_are_kept_up_to_the_bound_and_then_not_at_all() -> None:
     await drain(bounded)
     assert bounded.chunks is None
     assert bounded.text == "xy"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"delta": "text"},
+        {"delta": [1]},
+        {"delta": {"tool_calls": "none"}},
+        {"delta": {"tool_calls": 1}},
+        {"delta": {"tool_calls": [None]}},
+        {"delta": {"tool_calls": [{"function": "f"}]}},
+        {"delta": {"content": {"a": 1}}},
+        {"index": [0], "delta": {}},
+        {"index": {}, "delta": {}, "finish_reason": "stop"},
+    ],
+)
+async def test_a_choice_of_an_odd_shape_passes_and_is_read_as_far_as_it_goes(odd: dict[str, Any]) -> None:
+    running = tee(chunk("x"), event(orjson.dumps({"choices": [odd]})), chunk(finish="stop"), DONE)
+    await drain(running)
+    assert running.text == "x"
+
+
+async def test_reasoning_and_tool_calls_are_part_of_the_answer() -> None:
+    call = {"index": 0, "function": {"name": "find", "arguments": "{}"}}
+    deltas: list[dict[str, Any]] = [{"reasoning": "Hm. "}, {"reasoning_content": "So. "}, {"tool_calls": [call]}]
+    running = tee(
+        *(event(orjson.dumps({"choices": [{"index": 0, "delta": delta}]})) for delta in deltas),
+        chunk(finish="tool_calls"),
+    )
+    await drain(running)
+    assert running.text == "Hm. So. find{}"

@@ -215,3 +215,26 @@ def test_whatever_happens_every_caller_gets_somewhere(history: list[tuple[str, i
         assert (len(flights), flights.passengers) == (0, 0)
 
     asyncio.run(story())
+
+
+async def test_an_answer_that_takes_longer_than_they_can_wait_sends_everyone_on_alone() -> None:
+    flights = Flights(clock=lambda: 100.0)
+    flight = await pilot(flights)
+    waiting = await passengers(flights, 3)
+    flight.share_until(99.0)
+    assert await asyncio.gather(*waiting) == [(None, None)] * 3
+    flight.land(ANSWER)
+    assert len(flights) == 0
+
+
+async def test_an_answer_that_lands_in_time_is_everyones_and_nothing_comes_after_it() -> None:
+    flights = Flights(clock=lambda: 100.0)
+    flight = await pilot(flights)
+    waiting = await passengers(flights, 3)
+    flight.share_until(100.01)
+    flight.land(ANSWER)
+    assert await asyncio.gather(*waiting) == [(None, ANSWER)] * 3
+    following = await pilot(flights)
+    await asyncio.sleep(0.02)
+    assert len(flights) == 1
+    following.land(None)

@@ -315,3 +315,9 @@ def test_a_replayed_completion_put_together_is_the_stored_one(tokens: list[str],
     data = {**FRAME, "object": "text_completion", "choices": [choice], "usage": USAGE}
     chunks = chunks_of(stored(data), "completions", usage=True)
     assert assemble(chunks, "completions")[0] == {**data, "id": "cmpl-new", "created": 7}
+
+
+def test_a_field_that_is_a_list_only_later_on_does_no_harm() -> None:
+    parts = [{"index": 0, "delta": {}, "extra": extra} for extra in (True, ["a"], ["b"])]
+    whole, _ = assemble([{"choices": [part]} for part in parts], "chat/completions")
+    assert whole["choices"][0]["extra"] == ["a", "b"]

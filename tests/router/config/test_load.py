@@ -129,6 +129,12 @@ class TestStandIns:
         assert "HOSTED_KEY has no value" in problem.message
         assert "stand_in" in problem.advice
 
+    def test_a_value_that_no_header_can_carry_is_refused_without_being_shown(self, write: Write) -> None:
+        problem = only(write(), {**ENVIRON, "HOSTED_KEY": "sk-one\nsk-two"})
+        assert (problem.path, problem.line) == ("upstreams.hosted.api_key", 5)
+        assert "HOSTED_KEY holds a line break" in problem.message
+        assert "sk-" not in f"{problem.message} {problem.advice}"
+
     @pytest.mark.parametrize("name", ["third", "hosted"])
     def test_chains_are_refused(self, write: Write, name: str) -> None:
         third = (
