@@ -76,6 +76,13 @@ class ModelRequest:
         return cast(int, self.raw.get("n") or 1)
 
     @property
+    def choices(self) -> int:
+        """How many choices a full answer has: `n` for each prompt. Completions take several at once."""
+        prompt = self.raw.get("prompt") if self.endpoint == "completions" else None
+        prompts = len(prompt) if isinstance(prompt, list) and not _is_tokens(prompt) else 1
+        return self.n * prompts
+
+    @property
     def temperature(self) -> float | None:
         return cast("float | None", self.raw.get("temperature"))
 

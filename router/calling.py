@@ -79,7 +79,7 @@ class Caller:
         stream = await deployment.upstream.open(call)
         tee = Tee(
             stream,
-            choices=exchange.request.n,
+            choices=exchange.request.choices,
             usage_wanted=exchange.request.wants_usage_chunk,
             keep_bytes=self._keep_bytes if exchange.terms.store else 0,
         )

@@ -17,6 +17,9 @@ from contracts.ports import AnswerStream
 from contracts.sse import DONE, event, payloads
 from router.replay import texts_in
 
+_MOST_CLOSING_EVENTS = 64
+"""After its finish an answer has a usage event or two left; a model that goes on for longer is not listened to."""
+
 
 class Tee:
     """Reads one upstream stream to its end, event by event.
@@ -110,7 +113,10 @@ class Tee:
         self._keep(payload)
         for choice in choices or ():
             self._note_choice(choice)
-        return self.ending if len(self._finished) >= self._choices else passing
+        if len(self._finished) < self._choices:
+            return passing
+        self._over = len(self.ending) >= _MOST_CLOSING_EVENTS
+        return self.ending
 
     def _note_choice(self, choice: Mapping[str, Any]) -> None:
         self.pieces += texts_in(choice.get("delta") or choice)

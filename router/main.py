@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,13 @@ def _price_rule(name: str, model: schema.Model) -> PriceRule:
             return PriceRule(model=name, listed_as=model.name or name)
 
 
-def setup_of(loaded: Loaded, upstreams: Mapping[str, Upstream], prices: Prices) -> Setup:
-    """What `loaded` amounts to. Every upstream it uses is in `upstreams`."""
+def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices) -> Setup:
+    """What `loaded` amounts to, with the upstreams of a fleet that has sailed with it."""
     config = loaded.config
     deployments = {
-        name: Deployment(model=name, upstream=upstreams[loaded.upstream_of(name)], upstream_name=model.name or name)
+        name: Deployment(
+            model=name, upstream=fleet.running[loaded.upstream_of(name)], upstream_name=model.name or name
+        )
         for name, model in config.models.items()
     }
     book = PromptBook({name: (loaded.folder / p.file, p.merge) for name, p in config.prompts.items()})
@@ -127,7 +129,7 @@ def setup_of(loaded: Loaded, upstreams: Mapping[str, Upstream], prices: Prices) 
             route=shown_as,
             candidates=route.candidates,
             resolved=tuple(
-                f"{model}={deployments[model].upstream.name}/{deployments[model].upstream_name}"
+                f"{model}={fleet.version_of(loaded.upstream_of(model))}/{deployments[model].upstream_name}"
                 for model in route.candidates
             ),
             policy=policy,
@@ -209,7 +211,7 @@ class House:
         prices = prices_of(self._loaded)
         await self.fleet.sail(self._loaded)
         self.pipeline = Pipeline(
-            setup_of(self._loaded, self.fleet.running, prices),
+            setup_of(self._loaded, self.fleet, prices),
             keys=self.keys,
             cache=self.cache,
             caller=Caller(self.breakers, keep_bytes=config.cache.max_answer_bytes),
@@ -240,7 +242,7 @@ class House:
         """Put a new configuration in force; requests under way end with the old one. Raises what `open` raises."""
         prices = prices_of(loaded)  # before anything is started: this is what a new model lacks most often
         gone = await self.fleet.sail(loaded)
-        setup = setup_of(loaded, self.fleet.running, prices)
+        setup = setup_of(loaded, self.fleet, prices)
         old, self.pipeline.setup = self.pipeline.setup, setup
         self.keys.configure(declared_keys(loaded.config), loaded.config.tenants)
         # The last request that began with the old setup lets go of it, and only then may its upstreams close.
@@ -276,7 +278,7 @@ class House:
                 admin_pages(
                     self.operators,
                     StoredKeys(self.database, self.keys),
-                    tenants=lambda: self.pipeline.setup.tenants,
+                    setup=lambda: self.pipeline.setup,
                     reload=self.watch.check_now,
                 ),
             ]

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from contracts.errors import InvalidRequest, LedgerUnavailable, WeirError
+from contracts.errors import Abandoned, InvalidRequest, LedgerUnavailable, WeirError
 from contracts.money import ZERO
 from contracts.ports import AnswerCache, EventLog, Keyring, TokenCounter, WholeAnswer
 from contracts.records import Key, StoredAnswer, UsageEvent, Verdict
@@ -204,7 +204,8 @@ class Pipeline:
             self._price(exchange, deployment, tee.raw_usage, tee.text)
             stored = self._assembled(exchange, tee) if failure is None else None
         finally:  # whatever a model sent: a request that is never settled keeps its permit and its passengers
-            self._settle(exchange, stored, failure)
+            # Who waited for an answer that broke off tries again; others' waiting goes on.
+            self._settle(exchange, stored, failure and Abandoned("The answer that was waited for broke off."))
 
     def _assembled(self, exchange: Exchange, tee: Tee) -> StoredAnswer | None:
         """A finished stream as the cache keeps it; None where it may not, or nests too deep to be written again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -11,8 +12,11 @@ from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _BACKLOG = 2048
+_MOST_HEAD_BYTES = 256 * 1024
+_OFFER = re.compile(rb"(?i)\r\nupgrade:")
 
 
 def is_loopback(host: str) -> bool:
@@ -31,6 +35,33 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
         raise OSError(f"{host}:{port} cannot be had: {reason}. Choose others with --host and --port.") from error
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, with two gaps closed.
+
+    - A client may offer another protocol (Java's offers h2c with its first request), and a server may pass over
+      that (RFC 9110, 7.8). httptools would pass over the body too, so the offer is renamed before it is parsed. No
+      JSON is changed by this: text in it holds no line breaks.
+    - A request's head is not kept without end.
+    """
+
+    _head_bytes = 0
+    _in_head = False
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(_OFFER.sub(b"\r\nx-upgrade:", data))
+        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
+        if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The request's headers are too large.")
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
 
 class Server(uvicorn.Server):
@@ -53,7 +84,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 host=host,
-                http="httptools",
+                http=HttpProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

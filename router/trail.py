@@ -6,6 +6,7 @@ Every step of the pipeline writes what it did here; `event` reads it once, when 
 from __future__ import annotations
 
 import os
+import re
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,11 +19,16 @@ from contracts.usage import TokenUsage
 
 NO_USAGE = TokenUsage(source="none")
 _MAX_TAGS = 16
+_REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")
 
 
 def new_request_id() -> str:
     """Sorts by time: 12 hex digits of milliseconds since the epoch, then 20 random ones."""
     return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+def is_request_id(text: str) -> bool:
+    return _REQUEST_ID.fullmatch(text) is not None
 
 
 class Trail:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from contracts.ports import Upstream
@@ -40,6 +41,10 @@ class Fleet:
         gone = [upstream for name, upstream in self.running.items() if name not in kept]
         self.running, self._origins = {**kept, **new}, origins
         return gone
+
+    def version_of(self, name: str) -> str:
+        """Hash of what the running upstream was made from: what it answered before is another one's answer."""
+        return blake2b(repr(self._origins[name]).encode(), digest_size=8).hexdigest()
 
     async def close(self) -> None:
         await asyncio.gather(*(upstream.close() for upstream in self.running.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import InvalidRequest, NotFound
 from contracts.ports import KeyStore
-from contracts.records import Key
+from contracts.records import DIRECT, Key
 from router.access import Operators
+from router.setup import Setup
 
 
 class NewKey(BaseModel):
@@ -29,10 +30,10 @@ class NewKey(BaseModel):
 def admin_pages(
     operators: Operators,
     store: KeyStore,
-    tenants: Callable[[], Collection[str]],
+    setup: Callable[[], Setup],
     reload: Callable[[], Awaitable[str]],
 ) -> APIRouter:
-    """`tenants` gives those of the running configuration; `reload` reads it again and says what came of it."""
+    """`setup` gives what is in force; `reload` reads the configuration again and says what came of it."""
 
     class AdminRoute(APIRoute):
         """Asks for the key before the body is read; a dependency would be asked after that."""
@@ -54,8 +55,7 @@ def admin_pages(
 
     @pages.post("/keys", summary="Make a key; its secret is shown this once", status_code=201)
     async def create_key(new: NewKey) -> dict[str, Any]:
-        if new.tenant not in tenants():
-            raise InvalidRequest(f"There is no tenant '{new.tenant}'.", param="tenant")
+        _check(new, setup())
         key, secret = await store.create(new.tenant, new.name, new.routes, new.models)
         return {**_shown(key), "secret": secret}
 
@@ -72,6 +72,20 @@ def admin_pages(
         return {"result": await reload()}
 
     return pages
+
+
+def _check(new: NewKey, setup: Setup) -> None:
+    """Raises InvalidRequest where `new` names what is not there."""
+    if new.tenant not in setup.tenants:
+        raise InvalidRequest(f"There is no tenant '{new.tenant}'.", param="tenant")
+    if not new.name.isprintable():
+        raise InvalidRequest("'name' must be printable text.", param="name")
+    models = {name for name, plan in setup.plans.items() if plan.route == DIRECT}
+    routes = setup.plans.keys() - models
+    for param, named, known in (("routes", new.routes, routes), ("models", new.models, models)):
+        unknown = sorted(set(named or ()) - known)
+        if unknown:
+            raise InvalidRequest(f"There is no {param[:-1]} '{unknown[0]}'.", param=param)
 
 
 def _shown(key: Key) -> dict[str, Any]:

@@ -71,7 +71,13 @@ class ModelEndpoint:
         self._pipeline.recognise(headers)  # before the body is read: a stranger's is not worth memory
         body = await body_in(receive, headers, self._max_body_bytes)
         return await self._pipeline.answer(
-            Incoming(endpoint=self._endpoint, body=body, headers=headers, request_id=request_id, arrived=arrived)
+            Incoming(
+                endpoint=self._endpoint,
+                body=body,
+                headers=headers,
+                request_id=request_id,
+                arrived=arrived,
+            )
         )
 
     async def _refuse(self, send: Send, error: Exception, request_id: str) -> None:

@@ -17,6 +17,7 @@ from router.health import Health
 from router.metrics import Metrics
 from router.pipeline import Pipeline
 from router.setup import Plan
+from router.trail import is_request_id
 
 
 def model_pages(pipeline: Pipeline, keys: Keyring) -> APIRouter:
@@ -46,7 +47,9 @@ def decision_pages(
     async def get_decision(request_id: str, request: Request) -> dict[str, Any]:
         secret = bearer(request.headers)
         tenant = None if operators.is_admin(secret) else keys.find(secret).tenant
-        event = recent.find(request_id) or await archive.find(request_id)
+        event = recent.find(request_id)
+        if event is None and is_request_id(request_id):
+            event = await archive.find(request_id)
         if event is None or (tenant is not None and event.tenant != tenant):
             raise NotFound(f"No request '{request_id}' is known for this key.")
         return explain(event)

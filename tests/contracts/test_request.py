@@ -205,3 +205,10 @@ def test_any_json_passes_or_is_refused_by_name(endpoint: Endpoint, fields: dict[
 def test_a_bare_value_passes_never(value: Any) -> None:
     if not isinstance(value, dict):
         complaint("chat/completions", value)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "choices"), [("one", 2), (["one"], 2), (["one", "two"], 4), ([1, 2, 3], 2), ([[1, 2], [3]], 4)]
+)
+def test_completions_have_n_choices_for_each_prompt(prompt: object, choices: int) -> None:
+    assert ModelRequest("completions", {"model": "m", "prompt": prompt, "n": 2}).choices == choices

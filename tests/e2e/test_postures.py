@@ -70,7 +70,11 @@ def test_a_dead_database_is_a_503_for_unknown_keys_and_nothing_for_declared_ones
         status, report = weir.get("/readyz", None)
         assert (status, report["ready"]) == (503, False)
         assert report["parts"]["database"] != "ok"
-        for method, path in [("GET", "/admin/v1/keys"), ("POST", "/admin/v1/keys"), ("GET", "/v1/decisions/req_x")]:
+        for method, path in [
+            ("GET", "/admin/v1/keys"),
+            ("POST", "/admin/v1/keys"),
+            ("GET", f"/v1/decisions/req_{0:032x}"),
+        ]:
             status, body = weir.admin(method, path, {"tenant": "acme"} if method == "POST" else None)
             assert (status, body["error"]["type"]) == (503, "server_error"), path
         page = weir.get("/metrics", weir.admin_key)[1]

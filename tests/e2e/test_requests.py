@@ -181,3 +181,14 @@ async def test_equal_streams_that_outlast_the_deadline_are_all_answered(tmp_path
     with running_weir(config, tmp_path / "state") as weir:
         async with weir.async_client() as client:
             assert await asyncio.gather(*(ask(client) for _ in range(3))) == ["stop"] * 3
+
+
+def test_a_client_that_offers_another_protocol_is_answered_in_this_one(weir: RunningWeir) -> None:
+    """Java's HttpClient offers h2c with its first request."""
+    body = json.dumps({"model": "echo", "messages": HELLO}).encode()
+    request = urllib.request.Request(f"{weir.url}/v1/chat/completions", data=body, method="POST")
+    request.add_header("Authorization", "Bearer sk-weir-demo-acme")
+    request.add_header("Content-Type", "application/json")
+    request.add_header("Upgrade", "h2c")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.loads(answer.read())["choices"][0]["message"]["content"] == "Hello"

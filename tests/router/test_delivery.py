@@ -139,8 +139,7 @@ async def test_chunks_are_kept_up_to_the_bound_and_then_not_at_all() -> None:
         {"delta": {"tool_calls": [None]}},
         {"delta": {"tool_calls": [{"function": "f"}]}},
         {"delta": {"content": {"a": 1}}},
-        {"index": [0], "delta": {}},
-        {"index": {}, "delta": {}, "finish_reason": "stop"},
+        {"index": [0], "delta": {}, "finish_reason": "stop"},
     ],
 )
 async def test_a_choice_of_an_odd_shape_passes_and_is_read_as_far_as_it_goes(odd: dict[str, Any]) -> None:
