@@ -250,7 +250,7 @@ async def test_the_child_serves_only_its_parent(
         await upstream.send(call(messages=[{"role": "user", "content": "secret " * CONTEXT}]))
     with caplog.at_level(logging.DEBUG, "router.upstreams.gguf"):
         async with asyncio.timeout(10):  # the child's log has a pipe of its own, and comes when it comes
-            while not any("context size" in record.message for record in caplog.records):
+            while not any("context size" in record.message for record in caplog.records):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     await upstream.close()
     assert not any("secret" in record.message for record in caplog.records)
