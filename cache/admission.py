@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.ports import CacheTerms
@@ -20,10 +20,11 @@ def terms_for(request: ModelRequest, headers: Mapping[str, str], max_temperature
     `x-weir-cache: bypass` and `Cache-Control: no-store` keep it out altogether; `Cache-Control: no-cache` asks
     for a fresh answer, which is kept. `x-weir-cache: exact` wants nothing but exact hits.
     """
-    refusal = _refuse_headers(headers) or _refuse_request(request, max_temperature)
+    control = _directives(headers)
+    refusal = _refuse_headers(headers, control) or _refuse_request(request, max_temperature)
     if refusal:
         return CacheTerms(lookup=False, store=False, reason=refusal)
-    if "no-cache" in _directives(headers):
+    if "no-cache" in control:
         return CacheTerms(lookup=False, store=True, reason="the client asked for a fresh answer")
     return _WELCOME
 
@@ -43,7 +44,7 @@ def refuse_answer(data: Mapping[str, Any]) -> str:
 
 
 def _refuse_choice(choice: object) -> str:
-    if not isinstance(choice, Mapping):
+    if not isinstance(choice, dict):
         return "a choice is not an object"
     reason = choice.get("finish_reason")
     if reason != "stop":
@@ -51,18 +52,20 @@ def _refuse_choice(choice: object) -> str:
     if "message" not in choice:
         return "" if isinstance(choice.get("text"), str) else "a choice holds neither a message nor text"
     message = choice["message"]
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return "a choice holds neither a message nor text"
     return "the answer calls tools" if message.get("tool_calls") or message.get("function_call") else ""
 
 
-def _refuse_headers(headers: Mapping[str, str]) -> str:
-    wish = headers.get("x-weir-cache", "exact").strip().lower()
-    if wish == "bypass":
-        return "the client asked for no cache (x-weir-cache: bypass)"
+def _refuse_headers(headers: Mapping[str, str], control: Sequence[str]) -> str:
+    wish = headers.get("x-weir-cache", "exact")
     if wish != "exact":
-        return "x-weir-cache must be 'exact' or 'bypass'"
-    if "no-store" in _directives(headers):
+        wish = wish.strip().lower()
+        if wish == "bypass":
+            return "the client asked for no cache (x-weir-cache: bypass)"
+        if wish != "exact":
+            return "x-weir-cache must be 'exact' or 'bypass'"
+    if "no-store" in control:
         return "the client asked for no cache (Cache-Control: no-store)"
     return ""
 
@@ -80,7 +83,7 @@ def _refuse_request(request: ModelRequest, max_temperature: float) -> str:
     return ""
 
 
-def _directives(headers: Mapping[str, str]) -> list[str]:
+def _directives(headers: Mapping[str, str]) -> Sequence[str]:
     """The directives of Cache-Control, RFC 9111 section 5.2."""
     control = headers.get("cache-control")
-    return [part.strip().lower() for part in control.split(",")] if control else []
+    return [part.strip().lower() for part in control.split(",")] if control else ()

@@ -1,8 +1,9 @@
 """Answers to equal requests, in memory, within a bound on bytes: the least recently used go first.
 
-The non-obvious decision: an entry is charged for every object that it keeps alive, not for its text alone, so
-`max_bytes` means memory. For the same reason bodies are copied: what orjson returns sits in a buffer up to ten
-times its size. Belongs to one event loop; nothing here is safe for several threads.
+The non-obvious decision: an entry is a plain tuple of bytes and numbers, put together as an answer again at each
+hit. Nothing of it is an object that the garbage collector would have to walk through, so a cache of a million
+answers does not make a request wait for a collection; and what it takes is easily counted, so `max_bytes` means
+memory. Belongs to one event loop; nothing here is safe for several threads.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from decimal import Decimal
 from sys import getsizeof
 from typing import Any
+
+import orjson
 
 from cache.admission import refuse_answer, terms_for
 from cache.scope import exact_key
@@ -21,15 +24,11 @@ from contracts.records import Endpoint, StoredAnswer
 from contracts.request import ModelRequest
 
 ENTRY_OVERHEAD = 272
-"""Bytes of the ordered dictionary for each entry: its two tables and its list node, at their usual load."""
+"""Bytes beside key, body and facts: the ordered dictionary's two tables and list node at their usual load, the
+entry's tuple and its numbers."""
 
-
-@dataclass(slots=True)
-class _Entry:
-    answer: StoredAnswer
-    stored_at: float
-    expires_at: float
-    size: int
+_Entry = tuple[bytes, bytes, float, float, int]
+"""Body, facts, when it was stored, when it expires, its size."""
 
 
 class ExactCache:
@@ -68,25 +67,28 @@ class ExactCache:
         entry = self._entries.get(key)
         if entry is None:
             return None
+        body, facts, stored_at, expires_at, _ = entry
         now = self._clock()
-        if now >= entry.expires_at:
+        if now >= expires_at:
             self._drop(key)
             self.expired += 1
             return None
         self._entries.move_to_end(key)
-        return entry.answer, key.hex(), now - entry.stored_at
+        return _unpacked(body, facts), key.hex(), now - stored_at
 
     def store(self, key: bytes, answer: StoredAnswer, *, ttl_s: float) -> None:
         """Keep `answer` for `ttl_s` seconds in place of what was there. Too large an answer is only counted."""
         if key in self._entries:
             self._drop(key)
-        size = footprint(key, answer)
+        facts = _facts(answer)
+        size = _size(key, answer.body, facts)
         if len(answer.body) > self.max_answer_bytes or size > self.max_bytes:
             self.refused += 1
             return
         now = self._clock()
-        snug = replace(answer, body=bytes(memoryview(answer.body)))
-        self._entries[key] = _Entry(snug, now, now + ttl_s, size)
+        # What orjson returns sits in a buffer up to ten times its size.
+        body = bytes(memoryview(answer.body))
+        self._entries[key] = (body, facts, now, now + ttl_s, size)
         self.bytes += size
         self.stored += 1
         while self.bytes > self.max_bytes:
@@ -94,24 +96,29 @@ class ExactCache:
             self.evicted += 1
 
     def _drop(self, key: bytes) -> None:
-        self.bytes -= self._entries.pop(key).size
+        self.bytes -= self._entries.pop(key)[-1]
 
 
 def footprint(key: bytes, answer: StoredAnswer) -> int:
     """Bytes of memory that keeping `answer` under `key` takes."""
-    own = (key, answer, answer.body, answer.pieces, answer.model, answer.cost)
-    return ENTRY_OVERHEAD + sum(map(_rounded, own)) + _deep(answer.usage)
+    return _size(key, answer.body, _facts(answer))
 
 
-def _deep(value: object) -> int:
-    """Bytes of parsed JSON, without the names in it: orjson keeps one copy of each for all."""
-    if isinstance(value, Mapping):
-        return _rounded(value) + sum(map(_deep, value.values()))
-    if isinstance(value, list):
-        return _rounded(value) + sum(map(_deep, value))
-    return 0 if value is None else _rounded(value)
+def _size(key: bytes, body: bytes, facts: bytes) -> int:
+    return ENTRY_OVERHEAD + _rounded(key) + _rounded(body) + _rounded(facts)
 
 
-def _rounded(value: object) -> int:
-    """The object's size as the allocator rounds it, with the garbage collector's header where it has one."""
+def _rounded(value: bytes) -> int:
+    """The object's size as the allocator rounds it."""
     return (getsizeof(value) + 15) & ~15
+
+
+def _facts(answer: StoredAnswer) -> bytes:
+    """All of `answer` but its body."""
+    facts = orjson.dumps((answer.pieces, answer.model, answer.usage, str(answer.cost)))
+    return bytes(memoryview(facts))
+
+
+def _unpacked(body: bytes, facts: bytes) -> StoredAnswer:
+    pieces, model, usage, cost = orjson.loads(facts)
+    return StoredAnswer(body=body, pieces=tuple(pieces), model=model, usage=usage, cost=Decimal(cost))

@@ -23,6 +23,7 @@ _RANGES: Mapping[str, tuple[bool, float, float]] = {
     "max_completion_tokens": (True, 1, 10_000_000),
 }
 _NESTING = (dict, list)
+_TOOL_ROLES = frozenset({"tool", "function"})
 _TYPES: Mapping[str, tuple[type, str]] = {
     "stream": (bool, "true or false"),
     "stream_options": (dict, "an object"),
@@ -91,25 +92,25 @@ class ModelRequest:
         """Whether tools are offered, or have been called in an earlier turn."""
         if self.raw.get("tools") or self.raw.get("functions"):
             return True
-        return any(turn.get("tool_calls") or turn.get("role") in ("tool", "function") for turn in self.messages)
+        return any(turn["role"] in _TOOL_ROLES or turn.get("tool_calls") for turn in self.messages)
 
     def _check(self) -> None:
         raw = self.raw
         model = raw.get("model")
         if not isinstance(model, str) or not model:
             raise InvalidRequest("'model' must name a route or a model.", param="model")
-        for name, (whole, low, high) in _RANGES.items():
-            value = raw.get(name)
+        for name, value in raw.items():
             if value is None:
                 continue
-            if not _is_number(value, whole) or not low <= value <= high:
-                number = "a whole number" if whole else "a number"
-                raise InvalidRequest(f"'{name}' must be {number} from {low} to {high}.", param=name)
-        for name, (kind, wanted) in _TYPES.items():
-            value = raw.get(name)
-            if value is not None and not isinstance(value, kind):
-                raise InvalidRequest(f"'{name}' must be {wanted}.", param=name)
-        for name, value in raw.items():
+            if name in _RANGES:
+                whole, low, high = _RANGES[name]
+                if not _is_number(value, whole) or not low <= value <= high:
+                    number = "a whole number" if whole else "a number"
+                    raise InvalidRequest(f"'{name}' must be {number} from {low} to {high}.", param=name)
+            elif name in _TYPES:
+                kind, wanted = _TYPES[name]
+                if not isinstance(value, kind):
+                    raise InvalidRequest(f"'{name}' must be {wanted}.", param=name)
             if type(value) in _NESTING and _deeper(value, MAX_DEPTH):
                 raise InvalidRequest(f"'{name}' is nested more than {MAX_DEPTH} levels deep.", param=name)
         if self.endpoint == "chat/completions":
@@ -124,19 +125,18 @@ class ModelRequest:
         if not isinstance(messages, list) or not messages:
             raise InvalidRequest("'messages' must be a non-empty array.", param="messages")
         for index, message in enumerate(messages):
-            where = f"messages[{index}]"
             if not isinstance(message, dict):
-                raise InvalidRequest(f"'{where}' must be an object.", param=where)
-            if not isinstance(message.get("role"), str) or not message["role"]:
-                raise InvalidRequest(f"'{where}.role' must be a string.", param=f"{where}.role")
+                raise _wrong_message(index, "", "must be an object")
+            role = message.get("role")
+            if not isinstance(role, str) or not role:
+                raise _wrong_message(index, ".role", "must be a string")
             content = message.get("content")
-            if content is not None and not isinstance(content, str | list):
-                raise InvalidRequest(
-                    f"'{where}.content' must be a string, an array of parts, or null.",
-                    param=f"{where}.content",
-                )
-            if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
-                raise InvalidRequest(f"'{where}.content' must hold objects.", param=f"{where}.content")
+            if content is None or isinstance(content, str):
+                continue
+            if not isinstance(content, list):
+                raise _wrong_message(index, ".content", "must be a string, an array of parts, or null")
+            if not all(isinstance(part, dict) for part in content):
+                raise _wrong_message(index, ".content", "must hold objects")
 
     def _check_texts(self, name: str) -> None:
         value = self.raw.get(name)
@@ -152,11 +152,20 @@ def _deeper(value: Any, most: int) -> bool:
     """Whether arrays and objects nest more than `most` levels deep."""
     level = [value]
     for _ in range(most):
-        below = (part for outer in level for part in (outer.values() if type(outer) is dict else outer))
-        level = [part for part in below if type(part) in _NESTING]
+        level = [
+            part
+            for outer in level
+            for part in (outer.values() if type(outer) is dict else outer)
+            if type(part) in _NESTING
+        ]
         if not level:
             return False
     return True
+
+
+def _wrong_message(index: int, field: str, what: str) -> InvalidRequest:
+    where = f"messages[{index}]{field}"
+    return InvalidRequest(f"'{where}' {what}.", param=where)
 
 
 def _is_number(value: object, whole: bool) -> bool:

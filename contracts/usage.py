@@ -41,23 +41,28 @@ def reported_usage(raw: object) -> TokenUsage | None:
     Returns None where it cannot be believed: absent, not an object, a count that is not a whole
     number from zero to `MOST_TOKENS`, or a part larger than its whole. Parts may be absent or null.
     """
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict) or raw.get("prompt_tokens") is None:
         return None
-    prompt_parts = _present(raw.get("prompt_tokens_details"), {})
-    completion_parts = _present(raw.get("completion_tokens_details"), {})
-    if not isinstance(prompt_parts, Mapping) or not isinstance(completion_parts, Mapping):
+    prompt_parts, completion_parts = raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")
+    prompt_parts = {} if prompt_parts is None else prompt_parts
+    completion_parts = {} if completion_parts is None else completion_parts
+    if not isinstance(prompt_parts, dict) or not isinstance(completion_parts, dict):
         return None
-    prompt = _count(raw.get("prompt_tokens"), None)
-    completion = _count(raw.get("completion_tokens"))
-    cached = _count(prompt_parts.get("cached_tokens"))
-    cache_write = _count(
-        _present(raw.get("cache_creation_input_tokens"), prompt_parts.get("cache_creation_tokens"))
+    written = raw.get("cache_creation_input_tokens")
+    stated = (
+        raw["prompt_tokens"],
+        raw.get("completion_tokens"),
+        prompt_parts.get("cached_tokens"),
+        prompt_parts.get("cache_creation_tokens") if written is None else written,
+        completion_parts.get("reasoning_tokens"),
+        prompt_parts.get("audio_tokens"),
+        completion_parts.get("audio_tokens"),
     )
-    reasoning = _count(completion_parts.get("reasoning_tokens"))
-    audio_prompt = _count(prompt_parts.get("audio_tokens"))
-    audio_completion = _count(completion_parts.get("audio_tokens"))
-    if min(prompt, completion, cached, cache_write, reasoning, audio_prompt, audio_completion) < 0:
-        return None
+    counts = [0 if count is None else count for count in stated]
+    for count in counts:
+        if type(count) is not int or not 0 <= count <= MOST_TOKENS:
+            return None
+    prompt, completion, cached, cache_write, reasoning, audio_prompt, audio_completion = counts
     if cached + cache_write > prompt or reasoning > completion:
         return None
     if audio_prompt > prompt or audio_completion > completion:
@@ -72,13 +77,3 @@ def reported_usage(raw: object) -> TokenUsage | None:
         audio_completion=audio_completion,
         raw=raw,
     )
-
-
-def _present(value: object, otherwise: object) -> object:
-    return otherwise if value is None else value
-
-
-def _count(value: object, absent: int | None = 0) -> int:
-    """`value` if it is a count (`absent` where it is null), else -1, which no count can be."""
-    value = _present(value, absent)
-    return value if type(value) is int and value <= MOST_TOKENS else -1

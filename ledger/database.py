@@ -10,17 +10,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import orjson
 from sqlalchemy import URL, Connection, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ledger.tables import SCHEMA_VERSION
 
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 30
+_PAUSE_SECONDS = 0.02
 _MIGRATION_LOCK = 0x57656972  # "Weir": PostgreSQL's advisory locks are numbers
 _BEGIN = "weir_begin"
 
@@ -36,6 +38,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._url = driver_url(url)
         self._engine = _engine(self._url)
         self._preparing = asyncio.Lock()
@@ -62,11 +65,23 @@ class Database:
                 return
             if self.dialect == "sqlite" and self._url.database:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # One process migrates, the others wait at the door.
-            engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-            async with engine.begin() as connection:
-                await connection.run_sync(_migrate)
-            self._prepared = True
+            until = monotonic() + _STATEMENT_SECONDS
+            while not self._prepared:
+                try:
+                    await self._bring_up_to_date()
+                except OperationalError as error:
+                    # While another process switches a new file to WAL, SQLite refuses at once instead of waiting.
+                    if "database is locked" not in str(error.orig) or monotonic() > until:
+                        raise
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                else:
+                    self._prepared = True
+
+    async def _bring_up_to_date(self) -> None:
+        """One process migrates, the others wait at the door."""
+        engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        async with engine.begin() as connection:
+            await connection.run_sync(_migrate)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -4,6 +4,9 @@ A killed process loses nothing, because what was written is the kernel's. Every 
 its own, so workers and replicas on one disk never wait for each other. The non-obvious decision: a segment is
 either being appended to or sealed for good, and only sealed ones are shipped and then deleted whole, so there is
 no offset on disk that could disagree with the database. Shipping one twice is harmless.
+
+A server appends and lets go of what it has sealed (`hand_over`); the ledger's writer, a process of its own, adopts
+that as it adopts what a dead process left.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ _MOST_SEGMENTS = 64  # of one process: each is an open file
 class Spool:
     """Implements `contracts.ports.EventLog`. `append` and `ready` may be called from any thread.
 
-    `folder` is made where it does not exist. Everything else is called by the one task that ships (`Writer`).
+    `folder` is made where it does not exist. `adopts`: whether to take over the segments of processes that have let
+    go of them, which is for those who ship. Everything else is called by one task, `Writer` or `Handover`.
     Raises OSError where the folder cannot be used.
     """
 
@@ -47,8 +51,10 @@ class Spool:
         reserve_bytes: int = _RESERVE_BYTES,
         fsync: Fsync = "flush",
         segment_bytes: int | None = None,
+        adopts: bool = True,
     ) -> None:
         self._folder = folder
+        self._adopts = adopts
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
         self._fsync = fsync
@@ -72,7 +78,7 @@ class Spool:
         with self._lock:
             if self._closed:
                 raise LedgerUnavailable("The ledger is closed.")
-            if self._waiting() + len(line) > self._max_bytes + self._reserve_bytes:
+            if self.bytes_in_folder + len(line) > self._max_bytes + self._reserve_bytes:
                 raise LedgerUnavailable("Too many usage events wait for the database.", retry_after_s=5)
             try:
                 self._write(line)
@@ -82,7 +88,7 @@ class Spool:
 
     def ready(self) -> bool:
         """Whether `append` is expected to work. Memory only."""
-        return not self._closed and not self._broken and self._waiting() < self._max_bytes
+        return not self._closed and not self._broken and self.bytes_in_folder < self._max_bytes
 
     @property
     def broken(self) -> str:
@@ -91,14 +97,18 @@ class Spool:
 
     @property
     def bytes_waiting(self) -> int:
-        """Of this process: written, not yet in the database."""
-        return sum(segment.size - segment.committed for segment in self._mine())
+        """Of this process: written, not yet in the database or handed over."""
+        active = self._active
+        own = active.size - active.committed if active is not None else 0
+        return own + sum(segment.size - segment.committed for segment in self._sealed) if self._sealed else own
 
     @property
     def events_waiting(self) -> int:
         return sum(segment.events for segment in self._mine())
 
-    def _waiting(self) -> int:
+    @property
+    def bytes_in_folder(self) -> int:
+        """Of all processes, as of the last `tend` for the others."""
         return self.bytes_waiting + self._others_bytes
 
     def tend(self) -> None:
@@ -121,6 +131,20 @@ class Spool:
             return
         with suppress(OSError):  # no room for a new segment: the old one goes on until there is
             self._roll()
+
+    def hand_over(self) -> None:
+        """Seal what was appended, and let go of all that is sealed: it is for who adopts it. Blocks on the disk."""
+        if self._closed:
+            return
+        self.seal()
+        with self._lock:
+            sealed, self._sealed = self._sealed, []
+            self._others_bytes += sum(segment.size for segment in sealed)
+        for segment in sealed:
+            with suppress(OSError):  # as in `tend`: the disk will tell the next event
+                if self._fsync != "never":
+                    segment.sync()
+            segment.close()
 
     def sealed(self) -> Sequence[Segment]:
         """What can be shipped, oldest first."""
@@ -217,13 +241,13 @@ class Spool:
             self._active = None
 
     def _survey(self) -> None:
-        """Adopt the segments of dead processes, and see how much waits in those of living ones."""
+        """Adopt the segments that nobody holds, and see how much waits in the others."""
         mine = {segment.path for segment in self._mine()}
         others = 0
         for path in segments(self._folder):
             if path in mine:
                 continue
-            orphan = Segment.adopt(path)
+            orphan = Segment.adopt(path) if self._adopts else None
             if orphan is not None:
                 with self._lock:
                     self._sealed.append(orphan)

@@ -67,11 +67,12 @@ class Caller:
                 first_byte_s=attempt.first_byte_s,
                 stall_s=exchange.plan.attempts.stall_seconds,
             )
+            if not exchange.request.stream:
+                return await deployment.upstream.send(call)
             try:
+                # The upstream's own limit is on the first event; the first token may be a few events on.
                 async with asyncio.timeout(attempt.first_byte_s):
-                    if exchange.request.stream:
-                        return await self._open(exchange, deployment, call)
-                    return await deployment.upstream.send(call)
+                    return await self._open(exchange, deployment, call)
             except TimeoutError:
                 raise SlowUpstream("The model did not answer in time.") from None
 

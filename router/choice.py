@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from contracts.records import Candidate, Decision
 from contracts.request import ModelRequest
@@ -16,10 +17,7 @@ class FixedChoice:
         self.version = f"fixed:{first or 'first'}"
 
     async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
-        first = self._first if self._first is not None and self._first in models else models[0]
-        order = [first, *(model for model in models if model != first)]
-        reason = "the route always chooses this model" if len(order) > 1 else "the only candidate"
-        return Decision(model=first, policy=self.version, reason=reason, candidates=_in_order(order))
+        return _fixed(self._first, self.version, tuple(models))
 
 
 class NamedChoice:
@@ -35,6 +33,14 @@ class NamedChoice:
             reason="the client named this model",
             candidates=(Candidate(model=model, reason="named"),),
         )
+
+
+@lru_cache(maxsize=1024)
+def _fixed(wanted: str | None, version: str, models: tuple[str, ...]) -> Decision:
+    first = wanted if wanted is not None and wanted in models else models[0]
+    order = [first, *(model for model in models if model != first)]
+    reason = "the route always chooses this model" if len(order) > 1 else "the only candidate"
+    return Decision(model=first, policy=version, reason=reason, candidates=_in_order(order))
 
 
 def default_choice(models: Sequence[str], *, degraded: str) -> Decision:

@@ -106,7 +106,7 @@ class Tee:
         chunk = _parse(payload)
         choices = chunk.get("choices")
         usage = chunk.get("usage")
-        if isinstance(usage, Mapping):
+        if isinstance(usage, dict):
             self.raw_usage = usage
             if not choices:
                 return self.ending if self._usage_wanted else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from contracts.ports import CacheTerms
-from contracts.records import Endpoint
+from contracts.records import Endpoint, Key
 from contracts.request import ModelRequest
 from router.flights import Flight
 from router.setup import Plan, Setup
@@ -16,9 +16,13 @@ from router.trail import Trail
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """One HTTP request to a model endpoint. Header names are lower case; `arrived` is `time.perf_counter()`."""
+    """One HTTP request to a model endpoint, from the holder of `key`.
+
+    Header names are lower case; `arrived` is `time.perf_counter()`.
+    """
 
     endpoint: Endpoint
+    key: Key
     body: bytes
     headers: Mapping[str, str]
     request_id: str

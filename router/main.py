@@ -12,10 +12,14 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from signal import SIGTERM
+from socket import socket
 from typing import Any
 
 import uvloop
+from prometheus_client import ProcessCollector
 
 from cache.exact import ExactCache
 from contracts.errors import UpstreamFailure
@@ -23,26 +27,29 @@ from contracts.ports import Policy, Prices, Upstream
 from contracts.records import DIRECT, Endpoint, Key, UsageEvent
 from ledger.database import Database, DatabaseUnusable, sqlite_url
 from ledger.doors import StoredEvents, StoredKeys
+from ledger.handover import Handover
 from ledger.keys import MemoryKeyring
 from ledger.prices import PriceList, PriceRule, PricesUnknown, TokenRates
 from ledger.spool import Spool
-from ledger.writer import Writer
+from ledger.writer_process import WriterProcess
 from prompts.book import PromptBook
 from router.access import Operators
+from router.board import PAGES, Board, take_down
 from router.breaker import Breakers
 from router.calling import Caller
 from router.choice import FixedChoice, NamedChoice
 from router.config import schema
 from router.config.load import Loaded
-from router.config.watch import Watch
+from router.config.watch import Outcome, Watch
 from router.estimates import TokenEstimator
 from router.evidence import RecentDecisions
 from router.health import Health
 from router.metrics import Metrics
-from router.permits import Permits
+from router.permits import Permits, SharedPermits, shared_slots
 from router.pipeline import Pipeline
 from router.server import Server, is_loopback, listen
 from router.setup import Access, CacheRule, Deployment, Plan, Setup
+from router.station import Station, Word, doors
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
 from router.upstreams.litellm_library import LiteLLMUpstream
@@ -54,10 +61,11 @@ from router.web.errors import status_of
 from router.web.hot import ModelEndpoint
 from router.web.openapi import openapi_page
 from router.web.pages import decision_pages, model_pages, operator_pages
+from router.workers import Foreman, WorkersFailed
 
 log = logging.getLogger("weir")
 
-START_FAILURES = (UpstreamFailure, PricesUnknown, DatabaseUnusable, OSError)
+START_FAILURES = (UpstreamFailure, PricesUnknown, DatabaseUnusable, WorkersFailed, OSError)
 """What keeps a Weir from starting, each with advice."""
 
 _AT_START = ("server", "ledger", "cache", "breaker")
@@ -174,15 +182,38 @@ def _limits(access: Access) -> dict[str, Any]:
 
 
 class House:
-    """One running Weir. `bound_to` is the address it listens on: demo keys work on loopback only."""
+    """One running Weir, or one of its workers. `bound_to` is its address: demo keys work on loopback only.
 
-    def __init__(self, loaded: Loaded, config_path: Path, *, state: Path, bound_to: str) -> None:
+    Several workers share `state` and count their `permits` together; `tell` has the other ones do something.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        config_path: Path,
+        *,
+        state: Path,
+        bound_to: str,
+        worker: int = 0,
+        workers: int = 1,
+        permits: Permits | None = None,
+        tell: Callable[[Word], None] = lambda _: None,
+    ) -> None:
         config = loaded.config
+        self.worker, self.workers = worker, workers
+        self._tell = tell
+        self.shutdown_s = config.server.shutdown_seconds
         self._loaded = loaded
         self.database = Database(loaded.secret(config.ledger.url) if config.ledger.url else sqlite_url(state))
-        self.spool = Spool(state / "spool", max_bytes=config.ledger.spool_max_bytes, fsync=config.ledger.fsync)
-        self.writer = Writer(
-            self.spool, self.database, flush_s=config.ledger.flush_seconds, batch=config.ledger.batch
+        folder = state / "spool"
+        self.spool = Spool(folder, max_bytes=config.ledger.spool_max_bytes, fsync=config.ledger.fsync, adopts=False)
+        self.handover = Handover(self.spool, flush_s=config.ledger.flush_seconds)
+        self.writer = WriterProcess(
+            self.database.url,
+            folder,
+            flush_s=config.ledger.flush_seconds,
+            batch=config.ledger.batch,
+            fsync=config.ledger.fsync,
         )
         self.keys = MemoryKeyring(
             declared_keys(config),
@@ -193,10 +224,12 @@ class House:
         )
         self.cache = ExactCache(max_bytes=config.cache.max_bytes, max_answer_bytes=config.cache.max_answer_bytes)
         self.breakers = Breakers(config.breaker)
-        self.permits = Permits(config.server.max_concurrent)
+        self.permits = permits or Permits(config.server.max_concurrent)
         self.recent = RecentDecisions(config.server.recent_decisions)
+        self.archive = StoredEvents(self.database, folder)
         self.operators = operators_of(loaded, state)
         self.metrics = Metrics()
+        self.board = Board(state / PAGES, worker, workers, page=self.metrics.page, ask=lambda: tell("publish"))
         self.fleet = Fleet(make_upstream)
         self.watch = Watch(
             config_path, loaded, every_s=config.server.reload_seconds, on_change=self.take, on_problem=self.refuse
@@ -222,7 +255,7 @@ class House:
             status_of=status_of,
             settled=self._settled,
         )
-        await self.writer.flush()
+        self.handover.start()
         self.writer.start()
         self.keys.start()
         self.watch.start()
@@ -234,8 +267,9 @@ class House:
         await self.watch.stop()
         await self.fleet.close()
         await self.keys.stop()
-        await self.writer.stop()
+        await self.handover.stop()
         self.spool.close()
+        await self.writer.stop()
         await self.database.close()
 
     async def take(self, loaded: Loaded) -> None:
@@ -247,14 +281,29 @@ class House:
         self.keys.configure(declared_keys(loaded.config), loaded.config.tenants)
         # The last request that began with the old setup lets go of it, and only then may its upstreams close.
         weakref.finalize(old, _close_soon, asyncio.get_running_loop(), gone)
-        self.metrics.reloads.labels("taken").inc()
+        self.metrics.reloads.add("taken")
         log.info("the changed configuration is in force")
         for section in _AT_START:
             if getattr(loaded.config, section) != getattr(self._loaded.config, section):
                 log.warning("the change of `%s` takes effect at the next start", section)
 
+    async def join(self, station: Station, end: Callable[[], None]) -> None:
+        """Heed the other workers from now on; `end` is called where the parent has died."""
+        station.attend({"reload": self.watch.check_soon, "publish": self.board.publish}, end=end)
+        if station.replaces:  # the configuration may have changed since the parent read it
+            await self.watch.check_now()
+
+    async def reload(self) -> Outcome:
+        """Read the configuration again now, and have the other workers do so; what came of it here."""
+        self._tell("reload")
+        return await self.watch.check_now()
+
+    async def metrics_page(self) -> bytes:
+        """Of all workers."""
+        return await self.board.joined() if self.workers > 1 else self.metrics.page()
+
     def refuse(self, error: Exception) -> None:
-        self.metrics.reloads.labels("refused").inc()
+        self.metrics.reloads.add("refused")
         log.error("the changed configuration is refused, the old one stays in force:\n%s", error)
 
     def _settled(self, event: UsageEvent) -> None:
@@ -268,18 +317,18 @@ class House:
             events=self.spool,
             permits=self.permits,
             upstreams=lambda: self.fleet.running,
-            database_up=lambda: self.writer.database_up,
+            database_up=self._database_up,
         )
         pages = pages_app(
             [
                 model_pages(self.pipeline, self.keys),
-                decision_pages(self.recent, StoredEvents(self.database), self.keys, self.operators),
-                operator_pages(health, self.metrics, self.operators),
+                decision_pages(self.recent, self.archive, self.keys, self.operators),
+                operator_pages(health, self.metrics_page, self.operators),
                 admin_pages(
                     self.operators,
                     StoredKeys(self.database, self.keys),
                     setup=lambda: self.pipeline.setup,
-                    reload=self.watch.check_now,
+                    reload=self.reload,
                 ),
             ]
         )
@@ -293,19 +342,30 @@ class House:
         return Front(hot, pages)
 
     def _wire_gauges(self) -> None:
+        ProcessCollector(registry=self.metrics.registry)
+        loop = asyncio.get_running_loop()
         gauge, counter = self.metrics.gauge, self.metrics.counter
+        gauge("weir_tasks", "asyncio tasks that are alive.", lambda: len(asyncio.all_tasks(loop)))
         gauge("weir_in_flight", "Requests being answered now.", lambda: self.permits.taken)
         gauge("weir_cache_entries", "Answers in the cache.", lambda: len(self.cache))
         gauge("weir_cache_bytes", "Bytes of answers in the cache.", lambda: self.cache.bytes)
         counter("weir_cache_evictions", "Answers that made room for others.", lambda: self.cache.evicted)
-        gauge("weir_spool_events", "Usage events not yet in the database.", lambda: self.spool.events_waiting)
-        gauge("weir_spool_bytes", "Bytes of them.", lambda: self.spool.bytes_waiting)
-        counter("weir_events_written", "Usage events written to the database.", lambda: self.writer.written)
-        counter("weir_events_rejected", "Usage events set aside.", lambda: self.writer.rejected)
-        gauge("weir_database_up", "1 while the ledger's database answers.", lambda: self.writer.database_up)
+        gauge("weir_spool_events", "Usage events not yet in the database.", self._events_waiting)
+        if self.worker == 0:  # what is known of the whole folder is told once
+            writer = self.writer
+            gauge("weir_spool_bytes", "Bytes of them.", lambda: self.spool.bytes_in_folder)
+            counter("weir_events_written", "Usage events written to the database.", lambda: writer.report.written)
+            counter("weir_events_rejected", "Usage events set aside.", lambda: writer.report.rejected)
+        gauge("weir_database_up", "1 while the ledger's database answers.", self._database_up)
         self.metrics.labelled_gauge(
             "weir_breaker_open", "1 while a model is left alone.", "model", self._open_breakers
         )
+
+    def _events_waiting(self) -> int:
+        return self.spool.events_waiting + (0 if self.worker else self.writer.report.events_waiting)
+
+    def _database_up(self) -> bool:
+        return self.keys.database_up and self.writer.report.database_up
 
     def _open_breakers(self) -> dict[str, float]:
         states = self.breakers.states(time.perf_counter())
@@ -336,30 +396,77 @@ def operators_of(loaded: Loaded, state: Path) -> Operators:
 
 
 def run(
-    loaded: Loaded, config_path: Path, *, host: str, port: int, state: Path, listening: Callable[[str], None]
+    loaded: Loaded,
+    config_path: Path,
+    *,
+    host: str,
+    port: int,
+    state: Path,
+    listening: Callable[[str], None],
+    workers: int = 1,
 ) -> None:
-    """Serve until told to end. Raises what `House.open` raises."""
-
+    """Serve until told to end. Raises one of START_FAILURES."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise OSError(f"{state} cannot be made: {error.strerror}. Set WEIR_STATE_DIR to another folder.") from error
-    door = listen(host, port)
+    if workers == 1:
+        with listen(host, port) as door:
+            _serve(House(loaded, config_path, state=state, bound_to=host), door, host, listening)
+        return
+    slots = shared_slots(workers)
+
+    def work(station: Station) -> int:
+        worker = station.worker
+        permits = SharedPermits(loaded.config.server.max_concurrent, slots, worker)
+        try:
+            house = House(
+                loaded,
+                config_path,
+                state=state,
+                bound_to=host,
+                worker=worker,
+                workers=workers,
+                permits=permits,
+                tell=station.tell,
+            )
+            _serve(house, station.door, host, station.listening, station)
+        except START_FAILURES as error:
+            station.failed(str(error))
+            return 1
+        return 0
+
+    def gone(worker: int) -> None:
+        slots[worker] = 0
+        take_down(state / PAGES, worker)
+
+    prices_of(loaded)  # what is missing is said before anything is begun
+    for worker in range(workers):  # what a Weir that was killed left behind
+        gone(worker)
+    shutdown_s = loaded.config.server.shutdown_seconds
+    Foreman(doors(host, port, workers), work, gone=gone, listening=listening, shutdown_s=shutdown_s).run()
+
+
+def _serve(
+    house: House, door: socket, host: str, listening: Callable[[str], None], station: Station | None = None
+) -> None:
+    """Open `house` to those who come to `door`, until told to end."""
 
     async def serve() -> None:
-        house = House(loaded, config_path, state=state, bound_to=host)
         try:
             server = Server(
                 await house.open(),
                 host=host,
-                shutdown_s=loaded.config.server.shutdown_seconds,
+                shutdown_s=house.shutdown_s,
                 listening=listening,
                 reload=house.watch.check_soon,
                 closing=house.permits.close,
             )
+            if station is not None:
+                await house.join(station, partial(server.handle_exit, SIGTERM, None))
             await server.serve([door])
         finally:
             await house.close()
 
-    with door, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

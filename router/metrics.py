@@ -1,22 +1,70 @@
 """What Weir counts, under the names that dashboards and alerts use.
 
 Labels come from the configuration only (routes, models, tenants), never from clients, so their number is bounded.
+Prometheus's own counters take a lock at each step, for threads that Weir has not: these are plain dictionaries, and
+the library writes the page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from contracts.records import UsageEvent
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_BOUNDS = (*map(floatToGoString, _SECONDS), "+Inf")
 
 Reading = Callable[[], float]
 LabelledReading = Callable[[], dict[str, float]]
+
+
+class Counts(Collector):
+    """A counter for each combination of labels. Belongs to one thread, so that counting takes no lock."""
+
+    def __init__(self, name: str, help_text: str, labels: Sequence[str]) -> None:
+        self._family = partial(CounterMetricFamily, name, help_text, labels=labels)
+        self._counts: dict[tuple[str, ...], float] = {}
+
+    def add(self, *labels: str, amount: float = 1) -> None:
+        counts = self._counts
+        counts[labels] = counts.get(labels, 0) + amount
+
+    def collect(self) -> Iterator[Metric]:
+        family = self._family()
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
+class Times(Collector):
+    """A histogram of seconds for each combination of labels. Belongs to one thread."""
+
+    def __init__(self, name: str, help_text: str, labels: Sequence[str]) -> None:
+        self._family = partial(HistogramMetricFamily, name, help_text, labels=labels)
+        self._seen: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
+        """How many fell into each bucket, and the sum of all, by labels."""
+
+    def observe(self, seconds: float, *labels: str) -> None:
+        seen = self._seen.get(labels)
+        if seen is None:
+            seen = self._seen[labels] = ([0] * len(_BOUNDS), [0.0])
+        buckets, total = seen
+        buckets[bisect_left(_SECONDS, seconds)] += 1
+        total[0] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        family = self._family()
+        for labels, (buckets, total) in self._seen.items():
+            family.add_metric(labels, list(zip(_BOUNDS, accumulate(buckets), strict=True)), total[0])
+        yield family
 
 
 class Metrics:
@@ -24,68 +72,60 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        own = self.registry
-        self.requests = Counter(
-            "weir_requests",
-            "Requests, by what became of them.",
-            ["route", "model", "cache", "status"],
-            registry=own,
+        self.requests = self._counts(
+            "weir_requests", "Requests, by what became of them.", "route", "model", "cache", "status"
         )
-        self.request_seconds = Histogram(
-            "weir_request_seconds",
-            "From a request's arrival to the end of its answer.",
-            ["route", "cache"],
-            buckets=_SECONDS,
-            registry=own,
+        self.request_seconds = self._times(
+            "weir_request_seconds", "From a request's arrival to the end of its answer.", "route", "cache"
         )
-        self.first_token_seconds = Histogram(
-            "weir_first_token_seconds",
-            "From a request's arrival to the first token of its stream.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=own,
+        self.first_token_seconds = self._times(
+            "weir_first_token_seconds", "From a request's arrival to the first token of its stream.", "route"
         )
-        self.tokens = Counter("weir_tokens", "Tokens, by kind.", ["route", "model", "kind"], registry=own)
-        self.cost = Counter("weir_cost_usd", "Dollars spent.", ["tenant", "route", "model"], registry=own)
-        self.saved = Counter(
-            "weir_saved_usd", "Dollars that stored answers cost when made.", ["tenant", "route"], registry=own
+        self.tokens = self._counts("weir_tokens", "Tokens, by kind.", "route", "model", "kind")
+        self.cost = self._counts("weir_cost_usd", "Dollars spent.", "tenant", "route", "model")
+        self.saved = self._counts(
+            "weir_saved_usd", "Dollars that stored answers cost when made.", "tenant", "route"
         )
-        self.attempts = Counter("weir_attempts", "Calls to models, by result.", ["model", "result"], registry=own)
-        self.degraded = Counter(
-            "weir_degraded", "Requests answered without a part that failed.", ["part"], registry=own
-        )
-        self.reloads = Counter(
-            "weir_config_reloads", "Changes of the configuration, by result.", ["result"], registry=own
-        )
-        self.hung_up = Counter("weir_hung_up", "Streams whose client left before the end.", registry=own)
-        self.refused = Counter(
-            "weir_refused", "Requests that got an error in place of an answer.", ["code"], registry=own
-        )
+        self.attempts = self._counts("weir_attempts", "Calls to models, by result.", "model", "result")
+        self.degraded = self._counts("weir_degraded", "Requests answered without a part that failed.", "part")
+        self.reloads = self._counts("weir_config_reloads", "Changes of the configuration, by result.", "result")
+        self.hung_up = self._counts("weir_hung_up", "Streams whose client left before the end.")
+        self.hung_up.add(amount=0)
+        self.refused = self._counts("weir_refused", "Requests that got an error in place of an answer.", "code")
 
     def observe(self, event: UsageEvent) -> None:
         """Count one finished request."""
         route, model, cache = event.route, event.model, event.verdict.kind
-        self.requests.labels(route, model, cache, str(event.status)).inc()
-        self.request_seconds.labels(route, cache).observe(event.latency_ms / 1000)
+        self.requests.add(route, model, cache, str(event.status))
+        self.request_seconds.observe(event.latency_ms / 1000, route, cache)
         if event.first_token_ms is not None:
-            self.first_token_seconds.labels(route).observe(event.first_token_ms / 1000)
+            self.first_token_seconds.observe(event.first_token_ms / 1000, route)
         if event.cost:
-            self.cost.labels(event.tenant, route, model).inc(float(event.cost))
+            self.cost.add(event.tenant, route, model, amount=float(event.cost))
         if event.saved:
-            self.saved.labels(event.tenant, route).inc(float(event.saved))
+            self.saved.add(event.tenant, route, amount=float(event.saved))
         if event.hung_up:
-            self.hung_up.inc()
+            self.hung_up.add()
         if event.decision is not None and event.decision.degraded:
-            self.degraded.labels(event.decision.degraded).inc()
+            self.degraded.add(event.decision.degraded)
         for attempt in event.attempts:
-            self.attempts.labels(attempt.model, attempt.error or "answered").inc()
+            self.attempts.add(attempt.model, attempt.error or "answered")
         usage = event.usage
         if usage.source in ("reported", "estimated"):
-            tokens = self.tokens
-            tokens.labels(route, model, "prompt").inc(usage.prompt)
-            tokens.labels(route, model, "completion").inc(usage.completion)
+            self.tokens.add(route, model, "prompt", amount=usage.prompt)
+            self.tokens.add(route, model, "completion", amount=usage.completion)
             if usage.cached:
-                tokens.labels(route, model, "cached").inc(usage.cached)
+                self.tokens.add(route, model, "cached", amount=usage.cached)
+
+    def _counts(self, name: str, help_text: str, *labels: str) -> Counts:
+        counts = Counts(name, help_text, labels)
+        self.registry.register(counts)
+        return counts
+
+    def _times(self, name: str, help_text: str, *labels: str) -> Times:
+        times = Times(name, help_text, labels)
+        self.registry.register(times)
+        return times
 
     def gauge(self, name: str, help_text: str, read: Reading) -> None:
         """A gauge whose value is asked for at each scrape."""

@@ -95,8 +95,7 @@ class Pipeline:
 
     # 1. admit: key -> tenant, body -> request, name -> plan; then a permit, given back when the request is settled.
     def _admit(self, incoming: Incoming) -> Exchange:
-        setup = self.setup
-        key = self.recognise(incoming.headers)
+        setup, key = self.setup, incoming.key
         try:
             raw = orjson.loads(incoming.body)
         except orjson.JSONDecodeError as error:
@@ -177,7 +176,7 @@ class Pipeline:
         return Reply(headers=headers_of(trail), body=replay_whole(stored, reply_id=reply_id, created=now))
 
     def _deliver_whole(self, exchange: Exchange, deployment: Deployment, answer: WholeAnswer) -> Reply:
-        self._price(exchange, deployment, answer.data.get("usage"), text_of(answer.data))
+        self._price(exchange, deployment, answer.data.get("usage"), partial(text_of, answer.data))
         self._settle(exchange, self._storable(exchange, answer.body, answer.data, ()))
         return Reply(headers=headers_of(exchange.trail), body=answer.body)
 
@@ -201,7 +200,7 @@ class Pipeline:
             exchange.trail.cut(failure)
         stored = None
         try:
-            self._price(exchange, deployment, tee.raw_usage, tee.text)
+            self._price(exchange, deployment, tee.raw_usage, lambda: tee.text)
             stored = self._assembled(exchange, tee) if failure is None else None
         finally:  # whatever a model sent: a request that is never settled keeps its permit and its passengers
             # Who waited for an answer that broke off tries again; others' waiting goes on.
@@ -220,11 +219,13 @@ class Pipeline:
         return self._storable(exchange, body, data, pieces)
 
     # 8. settle: the bill, the event on disk, then the cache and those who wait for this answer.
-    def _price(self, exchange: Exchange, deployment: Deployment, raw_usage: object, text: str) -> None:
+    def _price(
+        self, exchange: Exchange, deployment: Deployment, raw_usage: object, text: Callable[[], str]
+    ) -> None:
         usage = reported_usage(raw_usage)
         if usage is None:
-            usage = self._tokens.estimate(exchange.body, text)
-            if isinstance(raw_usage, Mapping):
+            usage = self._tokens.estimate(exchange.body, text())
+            if isinstance(raw_usage, dict):
                 usage = replace(usage, raw=raw_usage)
         prices = exchange.setup.prices
         exchange.trail.spent(usage, prices.cost(deployment.model, usage), prices.priced_by(deployment.model))

@@ -101,7 +101,7 @@ def text_of(answer: Mapping[str, Any]) -> str:
 
 def texts_in(said: object) -> Iterator[str]:
     """What the model wrote in a choice, its message, or a piece of one: reasoning, content and tool calls."""
-    if not isinstance(said, Mapping):
+    if not isinstance(said, dict):
         return
     texts = [said.get(name) for name in ("text", *_SPOKEN)]
     for call in _objects(said.get("tool_calls")):
@@ -210,7 +210,7 @@ def _add_part(choice: _Json, part: Mapping[str, Any]) -> str:
     for name, value in part.items():
         if name in ("index", "message"):
             continue
-        if name == "delta" and isinstance(value, Mapping) and "message" in choice:
+        if name == "delta" and isinstance(value, dict) and "message" in choice:
             _merge(choice["message"], value)
             text = value.get("content")
         elif name in ("text", "logprobs"):

@@ -13,13 +13,15 @@ from router.config.load import ConfigError, Loaded, load
 from weir.state import state_dir
 
 _DEMO = "sk-weir-demo-"
+_LOG_LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_LOG_LINE_OF_SEVERAL = "%(asctime)s %(levelname)-7s %(processName)s, %(name)s: %(message)s"
 
 
 @click.command(
     epilog="""\b
 Examples:
   weir serve --config examples/support/weir.yaml
-  weir serve --config weir.yaml --host 0.0.0.0 --port 80
+  weir serve --config weir.yaml --host 0.0.0.0 --port 80 --workers 4
 
 \b
 State (ledger, spool, admin key) is kept in $WEIR_STATE_DIR, by default .weir/.
@@ -35,11 +37,18 @@ A changed configuration is taken up by itself, or at once on SIGHUP."""
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
 @click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Processes that serve; see docs/guides/workers.md.",
+)
+@click.option(
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
 )
-def serve(config: Path, host: str, port: int, log_level: str) -> None:
+def serve(config: Path, host: str, port: int, workers: int, log_level: str) -> None:
     """Start the proxy."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, format=_LOG_LINE if workers == 1 else _LOG_LINE_OF_SEVERAL)
     logging.getLogger("weir").setLevel(log_level.upper())
     try:
         loaded = load(config)
@@ -54,7 +63,7 @@ def serve(config: Path, host: str, port: int, log_level: str) -> None:
         _say_hello(url, loaded, demo_key)
 
     try:
-        run(loaded, config, host=host, port=port, state=state_dir(), listening=say_hello)
+        run(loaded, config, host=host, port=port, state=state_dir(), listening=say_hello, workers=workers)
     except START_FAILURES as error:
         raise click.ClickException(str(error)) from error
 

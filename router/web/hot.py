@@ -28,7 +28,7 @@ from router.web.asgi import (
     headers_in,
     headers_out,
     send_error,
-    send_json,
+    send_whole,
 )
 
 log = logging.getLogger("weir.web")
@@ -60,7 +60,7 @@ class ModelEndpoint:
             await self._refuse(send, error, request_id)
             return
         if reply.stream is None:
-            await send_json(send, 200, reply.body, reply.headers)
+            await send_whole(scope, send, reply.body, reply.headers)
         else:
             await _stream(reply, reply.stream, receive, send)
 
@@ -68,11 +68,12 @@ class ModelEndpoint:
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"Send a POST to /v1/{self._endpoint}.")
         headers = headers_in(scope)
-        self._pipeline.recognise(headers)  # before the body is read: a stranger's is not worth memory
+        key = self._pipeline.recognise(headers)  # before the body is read: a stranger's is not worth memory
         body = await body_in(receive, headers, self._max_body_bytes)
         return await self._pipeline.answer(
             Incoming(
                 endpoint=self._endpoint,
+                key=key,
                 body=body,
                 headers=headers,
                 request_id=request_id,
@@ -82,7 +83,7 @@ class ModelEndpoint:
 
     async def _refuse(self, send: Send, error: Exception, request_id: str) -> None:
         _log_own(error, request_id)
-        self._metrics.refused.labels(error.code if isinstance(error, WeirError) else WeirError.code).inc()
+        self._metrics.refused.add(error.code if isinstance(error, WeirError) else WeirError.code)
         extra = {"x-weir-request-id": request_id}
         if isinstance(error, MethodNotAllowed):
             extra["allow"] = "POST"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,7 +15,6 @@ from contracts.records import DIRECT
 from router.access import Operators, bearer
 from router.evidence import RecentDecisions, explain
 from router.health import Health
-from router.metrics import Metrics
 from router.pipeline import Pipeline
 from router.setup import Plan
 from router.trail import is_request_id
@@ -57,7 +57,7 @@ def decision_pages(
     return pages
 
 
-def operator_pages(health: Health, metrics: Metrics, operators: Operators) -> APIRouter:
+def operator_pages(health: Health, metrics: Callable[[], Awaitable[bytes]], operators: Operators) -> APIRouter:
     """`/healthz` and `/readyz`, open to all, and `/metrics`, which is not."""
     pages = APIRouter()
 
@@ -73,7 +73,7 @@ def operator_pages(health: Health, metrics: Metrics, operators: Operators) -> AP
     @pages.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics_page(request: Request) -> Response:
         operators.require_metrics(request.headers)
-        return Response(metrics.page(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await metrics(), media_type=CONTENT_TYPE_LATEST)
 
     return pages
 

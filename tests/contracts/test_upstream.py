@@ -278,6 +278,12 @@ async def test_a_stream_that_breaks_off_gives_what_it_had(subject: Subject, faul
     assert_fit_for_a_client(raised.value)
 
 
+async def test_a_whole_answer_that_stops_half_way_is_not_waited_for(subject: Subject) -> None:
+    with pytest.raises((SlowUpstream, StreamStalled)) as raised:  # some see that it had begun
+        await subject.upstream.send(call(subject, fault="stall-mid-stream", first_byte_s=0.2))
+    assert_fit_for_a_client(raised.value)
+
+
 async def test_how_long_to_wait_is_told_where_the_upstream_said_so(subject: Subject) -> None:
     with pytest.raises(RateLimited) as told:
         await subject.upstream.send(call(subject, fault="rate-limited-7"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,11 @@ def page_of_metrics(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_every_metric_is_documented_and_every_documented_one_exists(page_of_metrics: str) -> None:
     reference = (ROOT / "docs/reference/metrics.md").read_text()
-    documented = {name.removesuffix("_total") for name in re.findall(r"`(weir_[a-z_]+)`", reference)}
+    ours = "(?:weir|process)" if sys.platform == "linux" else "weir"
+    documented = {name.removesuffix("_total") for name in re.findall(rf"`({ours}_[a-z_]+)`", reference)}
     exposed = {
         name.removesuffix("_total")
-        for name in re.findall(r"^# TYPE (weir_\w+)", page_of_metrics, re.MULTILINE)
+        for name in re.findall(rf"^# TYPE ({ours}_\w+)", page_of_metrics, re.MULTILINE)
         if not name.endswith("_created")
     }
     assert documented == exposed

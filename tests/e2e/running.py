@@ -113,11 +113,12 @@ def environment(state: Path, **more: str) -> dict[str, str]:
 
 @contextmanager
 def running_weir(
-    config: Path, state: Path, *, host: str = "127.0.0.1", port: int = 0, **variables: str
+    config: Path, state: Path, *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, **variables: str
 ) -> Iterator[RunningWeir]:
     """Start one, wait until it listens, and end it afterwards. `variables` go into its environment."""
+    address = ["--host", host, "--port", str(port), "--workers", str(workers)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "weir", "serve", "--config", str(config), "--host", host, "--port", str(port)],
+        [sys.executable, "-m", "weir", "serve", "--config", str(config), *address],
         stdout=subprocess.PIPE,
         text=True,
         env=environment(state, **variables),

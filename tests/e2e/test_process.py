@@ -30,14 +30,17 @@ def test_a_serving_process_imports_nothing_heavy(tmp_path: Path) -> None:
             cwd=ROOT,
         )
         with process:
-            assert process.stdout is not None
-            url = next(line.split()[-1] for line in process.stdout if "Base URL" in line).removesuffix("/v1")
-            weir = RunningWeir(process, url, SUPPORT, tmp_path / "state")
-            weir.client().chat.completions.create(model="support", messages=HELLO)
-            list(weir.client().chat.completions.create(model="auto", messages=HELLO, stream=True))
-            assert weir.get("/readyz", None)[0] == 200
-            weir.client().close()
-            weir.stop()
+            try:
+                assert process.stdout is not None
+                url = next(line.split()[-1] for line in process.stdout if "Base URL" in line).removesuffix("/v1")
+                weir = RunningWeir(process, url, SUPPORT, tmp_path / "state")
+                weir.client().chat.completions.create(model="support", messages=HELLO)
+                list(weir.client().chat.completions.create(model="auto", messages=HELLO, stream=True))
+                eventually(lambda: weir.get("/readyz", None)[0] == 200)
+                weir.client().close()
+                weir.stop()
+            finally:
+                process.kill()
     imported = {line.rsplit("|", 1)[-1].strip() for line in log.read_text().splitlines() if "|" in line}
     assert {"aiohttp", "router.pipeline"} <= imported
     assert not {name.split(".")[0] for name in imported} & UNWANTED

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -111,6 +113,18 @@ async def test_processes_that_start_together_migrate_once(url: str) -> None:
     for process in processes:
         process.join()
     assert found == [SCHEMA_VERSION] * 4
+
+
+async def test_a_new_file_that_another_process_is_setting_up_is_waited_for(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "weir.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        database = Database(sqlite_url(tmp_path))
+        preparing = asyncio.create_task(database.prepare())
+        await asyncio.wait([preparing], timeout=0.2)
+        assert not preparing.done()
+        other.execute("COMMIT")
+        await preparing
+    await database.close()
 
 
 async def test_a_database_of_a_newer_weir_is_refused_with_advice(url: str, database: Database) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from cache.exact import ExactCache
-from contracts.errors import UpstreamFailure
+from contracts.errors import SlowUpstream, UpstreamFailure
 from contracts.ports import AnswerStream, CacheTerms, Policy, Prompt, Upstream, UpstreamCall, WholeAnswer
 from contracts.records import DIRECT, Endpoint, Key, UsageEvent
 from contracts.request import ModelRequest
@@ -142,7 +142,10 @@ class PlainUpstream:
         self.calls.append(call)
         self.called.set()
         if self.gate is not None:
-            await self.gate.wait()
+            try:
+                await asyncio.wait_for(self.gate.wait(), call.first_byte_s)
+            except TimeoutError:
+                raise SlowUpstream("The gate stayed closed.") from None
         turn = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
         if isinstance(turn, Exception):
             raise turn
@@ -188,6 +191,7 @@ def incoming(body: Mapping[str, Any] | bytes, endpoint: Endpoint = "chat/complet
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Incoming(
         endpoint=endpoint,
+        key=ACME,
         body=body if isinstance(body, bytes) else orjson.dumps(body),
         headers={"authorization": f"Bearer {SECRET}", **named},
         request_id=new_request_id(),

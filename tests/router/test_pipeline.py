@@ -48,6 +48,7 @@ from tests.router.plain import (
     Works,
     chat,
     chunk,
+    incoming,
     plan,
     read_out,
     setup_over,
@@ -340,8 +341,10 @@ async def test_a_stream_too_deep_to_be_written_again_is_passed_on_and_settled(tm
 async def test_what_is_refused_at_the_door_leaves_no_event_and_takes_no_permit(
     works: Works, body: bytes | Mapping[str, Any], authorization: str, refusal: type[WeirError]
 ) -> None:
+    asked = incoming(body, authorization=authorization)
     with pytest.raises(refusal):
-        await works.ask(body, authorization=authorization)
+        works.pipeline.recognise(asked.headers)
+        await works.pipeline.answer(asked)
     assert works.events == works.told == []
 
 

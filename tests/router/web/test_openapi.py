@@ -40,7 +40,11 @@ def app(works: Works) -> FastAPI:
         upstreams=dict,
         database_up=lambda: True,
     )
-    app = pages_app([operator_pages(health, Metrics(), OPERATORS)])
+
+    async def metrics() -> bytes:
+        return Metrics().page()
+
+    app = pages_app([operator_pages(health, metrics, OPERATORS)])
     app.include_router(openapi_page(app, works.keys, OPERATORS))
     return app
 

@@ -1,0 +1,93 @@
+"""The ledger's writer as a process of its own: what a server spools is written to the database beside it.
+
+To parse and insert an event costs as much as to answer a request, and in one process answers would wait for it.
+It reads its settings as one line of JSON from standard input (a database's URL may hold a password) and goes on
+until that input ends: when the server stops, or dies however it dies. Then it ships what is left.
+
+There is one for each spool folder at a time. A second one stands by, and takes over when the first has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvloop
+
+from ledger.database import Database
+from ledger.spool import Spool
+from ledger.writer import Writer
+from ledger.writer_report import WriterReport, write_report
+
+LOCK = "writer.lock"
+_REPORT_S = 1.0
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the server, whose end is this one's too
+    settings = orjson.loads(sys.stdin.buffer.readline())
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.getLogger("weir").setLevel(settings["log_level"])
+    uvloop.run(_work(settings))
+
+
+async def _work(settings: dict[str, Any]) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), ended.set)  # nothing more is sent: what can be read is the end
+    folder = Path(settings["spool"])
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while not _have(lock):
+        if await _within(ended, settings["flush_s"]):
+            return
+    database = Database(settings["url"])
+    spool = Spool(folder, fsync=settings["fsync"])
+    writer = Writer(spool, database, flush_s=settings["flush_s"], batch=settings["batch"])
+    writer.start()
+    while not await _within(ended, _REPORT_S):
+        _report(folder, writer)
+    loop.remove_reader(sys.stdin.fileno())
+    await writer.stop()
+    _report(folder, writer)
+    spool.close()
+    await database.close()
+
+
+def _have(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether `event` comes within `seconds`."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
+
+
+def _report(folder: Path, writer: Writer) -> None:
+    report = WriterReport(
+        at=time.time(),
+        database_up=writer.database_up,
+        events_waiting=writer.events_waiting,
+        written=writer.written,
+        rejected=writer.rejected,
+    )
+    with suppress(OSError):  # a full disk: the server sees an old report, which says as much
+        write_report(folder, report)
+
+
+if __name__ == "__main__":
+    main()
