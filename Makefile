@@ -15,7 +15,7 @@ UNDONE   := $(VENV)/.install-unfinished
 SERVABLE := $(VENV)/.ready-to-serve
 TESTABLE := $(VENV)/.ready-to-test
 
-.PHONY: help setup serve test check bench lock clean
+.PHONY: help setup serve test check bench replay lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -38,7 +38,10 @@ check: $(TESTABLE) ## all that CI asks: format, lint, types, imports, tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(SERVABLE) ## replay the example's log: hit rate, spend, latency; ARGS="--base-url ..." for a running Weir
+bench: $(TESTABLE) ## measure Weir beside its peers (10 minutes, an idle machine); writes benchmarks/RESULTS.md
+	@$(BIN)/python benchmarks/results.py $(ARGS)
+
+replay: $(SERVABLE) ## replay the example's log: hit rate, spend, latency; ARGS="--base-url ..." for a running Weir
 	@$(BIN)/python benchmarks/replay.py --config "$(CONFIG)" --log "$(LOG)" $(ARGS)
 
 clean: ## remove .venv and what the tools left; keeps .weir/, which holds the ledger
