@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from contracts.records import Decision, Endpoint, Key, StoredAnswer, UsageEvent
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamCall:
+class UpstreamCall(Struct, frozen=True, kw_only=True):
     """What an upstream is asked: `body` is the JSON object to send, its `model` already the upstream's own name.
 
     `first_byte_s` bounds the wait for a whole answer or for a stream's first event, `stall_s` the silence
@@ -27,8 +27,7 @@ class UpstreamCall:
     stall_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WholeAnswer:
+class WholeAnswer(Struct, frozen=True, kw_only=True):
     """`body` as it came, `data` the same parsed. Its shape has been checked: an object with the endpoint's list."""
 
     body: bytes
@@ -69,8 +68,7 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class CacheScope:
+class CacheScope(Struct, frozen=True):
     """What must be equal for a stored answer to be served. Every part is in the key."""
 
     tenant: str
@@ -83,8 +81,7 @@ class CacheScope:
     """The models that may answer here."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheTerms:
+class CacheTerms(Struct, frozen=True):
     """What the cache may do for a request: look for an answer, keep the new one. `reason` says why it may not."""
 
     lookup: bool

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from contracts.money import ZERO
 from contracts.usage import TokenUsage
@@ -20,8 +22,7 @@ DIRECT = "direct"
 """The route of a request that named a model instead of a route. No configured route may take this name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What the cache said, and why. `saved` is what the stored answer cost when it was made, in dollars."""
 
     kind: VerdictKind
@@ -31,8 +32,7 @@ class Verdict:
     saved: Decimal = ZERO
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """One model the router could have chosen. `quality` is a probability, `cost` dollars; None: not predicted."""
 
     model: str
@@ -42,8 +42,7 @@ class Candidate:
     cost: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """The router's choice. `candidates` stand in the order in which they will be tried."""
 
     model: str
@@ -55,8 +54,7 @@ class Decision:
     """Why a lesser policy had to choose, or empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRecord:
+class AttemptRecord(Struct, frozen=True, kw_only=True):
     """One call to an upstream. `error` is an error code, or empty where it answered."""
 
     model: str
@@ -69,8 +67,7 @@ class AttemptRecord:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageEvent:
+class UsageEvent(Struct, frozen=True, kw_only=True):
     """One request's record, written exactly once. Latencies in milliseconds, money in dollars, times in UTC."""
 
     request_id: str
@@ -122,8 +119,7 @@ class Key:
     revoked_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredAnswer:
+class StoredAnswer(Struct, frozen=True, kw_only=True):
     """One finished answer as the cache keeps it.
 
     `body` is the whole JSON answer; `pieces` are the lengths, in characters, of the pieces in which its text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 DONE = b"[DONE]"
 _BREAK = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))|\r\r\n?")
@@ -41,12 +41,21 @@ class EventBuffer:
         return self._rest
 
 
-def payloads(events: bytes) -> Iterator[bytes]:
+def payloads(events: bytes) -> Sequence[bytes]:
     """The data of each event in `events`, which holds whole events only. Comments and other fields are skipped."""
+    if (
+        events.startswith(b"data: ")
+        and events.find(b"\n") == len(events) - 2
+        and events.endswith(b"\n\n")
+        and b"\r" not in events
+    ):
+        return (events[6:-2],)  # so models send nearly all of theirs
+    found = []
     for event in _BREAK.split(events) if b"\r" in events else events.split(b"\n\n"):
         lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
         if lines:
-            yield b"\n".join(lines)
+            found.append(b"\n".join(lines))
+    return found
 
 
 def event(payload: bytes) -> bytes:

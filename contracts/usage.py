@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct
 
 MOST_TOKENS = 10**9
 """No single answer has more; a larger count is garbage, and might not fit a database's integer."""
@@ -13,8 +14,7 @@ UsageSource = Literal["reported", "estimated", "cache", "none"]
 """`cache`: replayed from a stored answer, nothing was spent. `none`: no tokens were used."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenUsage:
+class TokenUsage(Struct, frozen=True, kw_only=True):
     """Counts of one answer. `cached` and `cache_write` are parts of `prompt`; `reasoning` of `completion`."""
 
     prompt: int = 0
@@ -27,7 +27,7 @@ class TokenUsage:
     source: UsageSource = "reported"
     method: str = ""
     """How an estimate was made, such as `tiktoken:o200k_base` or `bytes/4`."""
-    raw: Mapping[str, Any] | None = field(default=None, compare=False)
+    raw: Mapping[str, Any] | None = None
     """The provider's own usage object, untouched."""
 
     @property

@@ -7,11 +7,11 @@ its default. Money is a string in JSON, because a JSON number would be read back
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import orjson
 from sqlalchemy import Boolean, Double, Integer, RowMapping, Text, select
 
@@ -20,8 +20,8 @@ from contracts.usage import TokenUsage
 from ledger.database import Database
 from ledger.tables import usage_events
 
-_FIELDS: Mapping[type, frozenset[str]] = {
-    kind: frozenset(field.name for field in fields(kind))
+_FIELDS: Mapping[type[msgspec.Struct], frozenset[str]] = {
+    kind: frozenset(kind.__struct_fields__)
     for kind in (UsageEvent, TokenUsage, Verdict, Decision, Candidate, AttemptRecord)
 }
 # fmt: off
@@ -35,7 +35,7 @@ _COUNTS = ("prompt", "completion", "cached", "cache_write", "reasoning", "audio_
 _BLANK = UsageEvent(
     request_id="", at=datetime.min, tenant="", key_id="", route="", endpoint="embeddings", requested_model=""
 )
-_NEEDED = frozenset(field.name for field in fields(UsageEvent) if field.default is field.default_factory is MISSING)
+_NEEDED = frozenset(field.name for field in msgspec.structs.fields(UsageEvent) if field.required)
 _ABSENT = {name: getattr(_BLANK, name) for name in _SAME_IN_ROW if name not in _NEEDED}
 _TYPES: Mapping[str, tuple[type, ...]] = {
     column.name: (float, int) if isinstance(column.type, Double) else (column.type.python_type,)
@@ -47,10 +47,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 def to_json(event: UsageEvent) -> bytes:
     """One line of JSON. Never fails: what JSON cannot hold (half a surrogate pair, say) is replaced."""
     try:
-        return orjson.dumps(event, default=_as_json)
-    except TypeError:
-        loose = {field.name: getattr(event, field.name) for field in fields(event)}
-        return orjson.dumps(_mended(loose), default=_as_json)
+        return _ENCODER.encode(event)
+    except (TypeError, ValueError, OverflowError):
+        return orjson.dumps(_mended(event), default=_as_json)
 
 
 def from_json(data: bytes) -> UsageEvent:
@@ -145,7 +144,7 @@ def _decision(raw: Mapping[str, Any]) -> Decision:
     return Decision(**values)
 
 
-def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type[msgspec.Struct], raw: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `kind` in `raw`. Null is left out: wherever it is allowed, it is the default."""
     names = _FIELDS[kind]
     return {name: value for name, value in raw.items() if value is not None and name in names}
@@ -168,6 +167,9 @@ def _check_types(row: dict[str, Any]) -> None:
 
 def _as_json(value: object) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_as_json)
 
 
 def _mended(value: Any) -> Any:

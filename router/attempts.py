@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, Protocol
+
+from msgspec import Struct
 
 from contracts.errors import BreakerOpen, DeadlineExceeded, UpstreamFailure, UpstreamRejected
 
@@ -50,8 +51,7 @@ class BreakerView(Protocol):
     def rests_until(self, model: str, now: float) -> float: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """Call `model` after `pause_s` seconds, and give it `first_byte_s` to answer or to send its first token."""
 
     model: str
@@ -59,8 +59,7 @@ class Attempt:
     pause_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How an attempt failed, and when."""
 
     failure: UpstreamFailure

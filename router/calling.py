@@ -10,6 +10,7 @@ from typing import Any
 
 from contracts.errors import SlowUpstream, UpstreamFailure
 from contracts.ports import UpstreamCall, WholeAnswer
+from router.assembly import Assembly
 from router.attempts import Attempt, Outcome, attempts
 from router.breaker import Breakers
 from router.delivery import Tee
@@ -82,7 +83,8 @@ class Caller:
             stream,
             choices=exchange.request.choices,
             usage_wanted=exchange.request.wants_usage_chunk,
-            keep_bytes=self._keep_bytes if exchange.terms.store else 0,
+            assembly=Assembly(exchange.request.endpoint) if exchange.terms.store else None,
+            keep_bytes=self._keep_bytes,
         )
         try:
             return tee, await tee.begin()

@@ -15,6 +15,7 @@ import orjson
 from contracts.errors import MalformedAnswer, ServerFault, StreamCut
 from contracts.ports import AnswerStream
 from contracts.sse import DONE, event, payloads
+from router.assembly import Assembly
 from router.replay import texts_in
 
 _MOST_CLOSING_EVENTS = 64
@@ -25,7 +26,7 @@ class Tee:
     """Reads one upstream stream to its end, event by event.
 
     `begin` and `next` return bytes for the client; `ending` holds the closing events once the stream is over.
-    `chunks` keeps the raw payloads for the cache, or is None once they are more than `keep_bytes`.
+    `assembly` is the whole answer so far, or None where none is wanted, as for one of more than `keep_bytes`.
     """
 
     __slots__ = (
@@ -35,20 +36,28 @@ class Tee:
         "_over",
         "_stream",
         "_usage_wanted",
-        "chunks",
+        "assembly",
         "ending",
         "pieces",
         "raw_usage",
     )
 
-    def __init__(self, stream: AnswerStream, *, choices: int, usage_wanted: bool, keep_bytes: int) -> None:
+    def __init__(
+        self,
+        stream: AnswerStream,
+        *,
+        choices: int,
+        usage_wanted: bool,
+        assembly: Assembly | None = None,
+        keep_bytes: int = 0,
+    ) -> None:
         self._stream = stream
         self._choices = choices
         self._usage_wanted = usage_wanted
         self._keep_bytes = keep_bytes
         self._finished: set[int] = set()
         self._over = False
-        self.chunks: list[bytes] | None = [] if keep_bytes else None
+        self.assembly = assembly
         self.pieces: list[str] = []
         self.ending: list[bytes] = []
         self.raw_usage: Mapping[str, Any] | None = None
@@ -110,7 +119,8 @@ class Tee:
             self.raw_usage = usage
             if not choices:
                 return self.ending if self._usage_wanted else None
-        self._keep(payload)
+        if self.assembly is not None:
+            self._keep(chunk, len(payload))
         for choice in choices or ():
             self._note_choice(choice)
         if len(self._finished) < self._choices:
@@ -124,14 +134,15 @@ class Tee:
             index = choice.get("index")
             self._finished.add(index if type(index) is int else 0)
 
-    def _keep(self, payload: bytes) -> None:
-        if self.chunks is None:
-            return
-        self._keep_bytes -= len(payload)
-        if self._keep_bytes < 0:
-            self.chunks = None
-        else:
-            self.chunks.append(payload)
+    def _keep(self, chunk: Mapping[str, Any], size: int) -> None:
+        self._keep_bytes -= size
+        try:
+            if self._keep_bytes >= 0 and self.assembly is not None:
+                self.assembly.add(chunk)
+                return
+        except RecursionError:  # nested too deep to be put together
+            pass
+        self.assembly = None
 
 
 def _parse(payload: bytes) -> Mapping[str, Any]:
@@ -144,6 +155,8 @@ def _parse(payload: bytes) -> Mapping[str, Any]:
     if chunk.get("error"):
         raise ServerFault("The model reported an error inside its stream.", detail=repr(payload[:500]))
     choices = chunk.get("choices")
+    if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:
+        return chunk
     if choices is not None and not (isinstance(choices, list) and all(isinstance(c, dict) for c in choices)):
         raise MalformedAnswer("The model's stream had choices of the wrong shape.", detail=repr(payload[:200]))
     return chunk

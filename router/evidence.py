@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import to_builtins
 
 from contracts.money import plain
 from contracts.records import UsageEvent
@@ -70,7 +71,7 @@ def explain(event: UsageEvent) -> dict[str, Any]:
         },
         "decision": _decision(event),
         "attempts": [
-            {name: value for name, value in asdict(attempt).items() if name != "detail"}
+            {name: value for name, value in to_builtins(attempt).items() if name != "detail"}
             for attempt in event.attempts
         ],
         "usage": {
@@ -100,7 +101,7 @@ def explain(event: UsageEvent) -> dict[str, Any]:
 def _decision(event: UsageEvent) -> dict[str, Any] | None:
     if event.decision is None:
         return None
-    decision = asdict(event.decision)
-    for candidate in decision["candidates"]:
-        candidate["cost"] = plain(candidate["cost"]) if candidate["cost"] is not None else None
+    decision: dict[str, Any] = to_builtins(event.decision)
+    for told, candidate in zip(decision["candidates"], event.decision.candidates, strict=True):
+        told["cost"] = plain(candidate.cost) if candidate.cost is not None else None
     return decision

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from contracts.ports import CacheTerms
 from contracts.records import Endpoint, Key
 from contracts.request import ModelRequest
@@ -14,8 +16,7 @@ from router.setup import Plan, Setup
 from router.trail import Trail
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class Incoming(Struct, frozen=True, kw_only=True):
     """One HTTP request to a model endpoint, from the holder of `key`.
 
     Header names are lower case; `arrived` is `time.perf_counter()`.
@@ -62,8 +63,7 @@ class ReplyStream(Protocol):
         """Let go, settling the request if that has not happened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """What the client gets: `body` whole, or `stream`."""
 
     headers: Mapping[str, str]

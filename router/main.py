@@ -12,9 +12,7 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from signal import SIGTERM
 from socket import socket
 from typing import Any
 
@@ -47,7 +45,7 @@ from router.health import Health
 from router.metrics import Metrics
 from router.permits import Permits, SharedPermits, shared_slots
 from router.pipeline import Pipeline
-from router.server import Server, is_loopback, listen
+from router.server import Server, allow_open_files, is_loopback, listen
 from router.setup import Access, CacheRule, Deployment, Plan, Setup
 from router.station import Station, Word, doors
 from router.upstreams.fleet import Fleet
@@ -451,6 +449,7 @@ def _serve(
     house: House, door: socket, host: str, listening: Callable[[str], None], station: Station | None = None
 ) -> None:
     """Open `house` to those who come to `door`, until told to end."""
+    allow_open_files()
 
     async def serve() -> None:
         try:
@@ -463,8 +462,8 @@ def _serve(
                 closing=house.permits.close,
             )
             if station is not None:
-                await house.join(station, partial(server.handle_exit, SIGTERM, None))
-            await server.serve([door])
+                await house.join(station, server.end)
+            await server.serve(door)
         finally:
             await house.close()
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from contracts.errors import Abandoned, InvalidRequest, LedgerUnavailable, WeirError
 from contracts.money import ZERO
@@ -30,7 +30,7 @@ from router.evidence import headers_of
 from router.exchange import Exchange, Incoming, Reply
 from router.flights import Flights
 from router.permits import Permits
-from router.replay import assemble, replay_events, replay_whole, text_of
+from router.replay import replay_events, replay_whole, text_of
 from router.setup import Deployment, Setup
 from router.streams import Relayed, Replayed
 from router.trail import Trail
@@ -208,13 +208,13 @@ class Pipeline:
 
     def _assembled(self, exchange: Exchange, tee: Tee) -> StoredAnswer | None:
         """A finished stream as the cache keeps it; None where it may not, or nests too deep to be written again."""
-        if tee.chunks is None:
+        if tee.assembly is None:
             return None
+        data, pieces = tee.assembly.answer()
+        data["usage"] = tee.raw_usage
         try:
-            data, pieces = assemble(map(orjson.loads, tee.chunks), exchange.trail.endpoint)
-            data["usage"] = tee.raw_usage
             body = orjson.dumps(data)
-        except (RecursionError, orjson.JSONEncodeError):
+        except orjson.JSONEncodeError:
             return None
         return self._storable(exchange, body, data, pieces)
 

@@ -1,14 +1,13 @@
-"""A stored answer as bytes again, whole or streamed, and the way back: a stream's chunks as one whole answer.
+"""A stored answer as bytes again, whole or streamed; `router.assembly` is the way back.
 
-The non-obvious decision: nothing is dropped on either way because it is unknown. Whatever a replay does not cut
-into pieces travels in the first or the last chunk, and `assemble` merges by kind of value, so putting a replay
-together gives the stored answer again.
+The non-obvious decision: nothing is dropped because it is unknown. Whatever is not cut into pieces travels in the
+first or the last chunk, so that a replay put together gives the stored answer again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,14 +17,9 @@ from contracts.sse import DONE, event
 
 _Json = dict[str, Any]
 
-_WHOLE = {"chat/completions": "chat.completion", "completions": "text_completion"}
 _CHUNK = {"chat/completions": "chat.completion.chunk", "completions": "text_completion"}
 _SPOKEN = ("reasoning_content", "reasoning", "refusal", "content")
 """The texts of a message, in the order in which models write them."""
-_SAID_ONCE = frozenset({"role", "id", "type", "name", "index"})
-"""What a stream sends once, or again and again; all other text comes in parts."""
-_PADDING = "obfuscation"
-"""Random text with which OpenAI hides how long its chunks are."""
 _WORD = re.compile(r"\s*\S{1,24}|\s+")
 
 
@@ -65,52 +59,28 @@ def replay_events(
     yield event(DONE)
 
 
-def assemble(chunks: Iterable[Mapping[str, Any]], endpoint: Endpoint) -> tuple[_Json, tuple[int, ...]]:
-    """The whole answer that a stream's parsed chunks amount to, and how long the pieces of its text were.
-
-    The lengths are those of a lone choice's content, in characters; of several choices there are none. A choice
-    that never ended has the finish_reason None.
-    """
-    answer: _Json = {}
-    choices: dict[int, _Json] = {}
-    lengths: list[int] = []
-    for chunk in chunks:
-        for name, value in chunk.items():
-            if name not in ("choices", _PADDING) and (value is not None or name not in answer):
-                answer[name] = value
-        for part in _objects(chunk.get("choices")):
-            index = part.get("index")
-            index = index if type(index) is int else 0
-            if index not in choices:
-                choices[index] = {"index": index, **_blank(endpoint)}
-            text = _add_part(choices[index], part)
-            if text:
-                lengths.append(len(text))
-    answer["object"] = _WHOLE[endpoint]
-    answer["choices"] = [_rounded_off(choices[index]) for index in sorted(choices)]
-    return answer, tuple(lengths) if len(choices) == 1 else ()
-
-
 def text_of(answer: Mapping[str, Any]) -> str:
     """All that the model wrote in a whole answer, of all choices."""
-    choices = _objects(answer.get("choices"))
+    choices = objects_in(answer.get("choices"))
     return "".join(
         text for choice in choices for said in (choice, choice.get("message")) for text in texts_in(said)
     )
 
 
-def texts_in(said: object) -> Iterator[str]:
+def texts_in(said: object) -> list[str]:
     """What the model wrote in a choice, its message, or a piece of one: reasoning, content and tool calls."""
     if not isinstance(said, dict):
-        return
+        return []
+    if len(said) == 1 and type(text := said.get("content")) is str:  # so it is with nearly every piece of a stream
+        return [text] if text else []
     texts = [said.get(name) for name in ("text", *_SPOKEN)]
-    for call in _objects(said.get("tool_calls")):
-        for function in _objects([call.get("function")]):
+    for call in objects_in(said.get("tool_calls")):
+        for function in objects_in([call.get("function")]):
             texts += (function.get("name"), function.get("arguments"))
-    yield from (text for text in texts if text and isinstance(text, str))
+    return [text for text in texts if text and isinstance(text, str)]
 
 
-def _objects(value: object) -> Iterator[_Json]:
+def objects_in(value: object) -> Iterator[_Json]:
     """The objects in what should be a list of them: models are not to be trusted with shapes."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, dict))
@@ -202,71 +172,3 @@ def _shares(tokens: Sequence[str], pieces: Sequence[str]) -> Iterator[slice]:
             taken += 1
         yield slice(first, taken)
     yield slice(taken, None)
-
-
-def _add_part(choice: _Json, part: Mapping[str, Any]) -> str:
-    """Add one chunk's part of a choice; returns the piece of its text that came with it."""
-    text: object = None
-    for name, value in part.items():
-        if name in ("index", "message"):
-            continue
-        if name == "delta" and isinstance(value, dict) and "message" in choice:
-            _merge(choice["message"], value)
-            text = value.get("content")
-        elif name in ("text", "logprobs"):
-            _merge(choice, {name: value})
-            text = value if name == "text" else text
-        elif isinstance(value, list):
-            known = choice.get(name)
-            choice[name] = [*known, *value] if isinstance(known, list) else value
-        elif value is not None or name not in choice:
-            choice[name] = value
-    return text if isinstance(text, str) else ""
-
-
-def _merge(whole: _Json, part: Mapping[str, Any]) -> None:
-    """Add `part` to `whole`: text is joined, lists go on, objects merge, and of anything else the last counts."""
-    for name, value in part.items():
-        known = whole.get(name)
-        if isinstance(value, dict):
-            if not isinstance(known, dict):
-                known = whole[name] = {}
-            _merge(known, value)
-        elif isinstance(value, list):
-            if not isinstance(known, list):
-                known = whole[name] = []
-            for item in value:
-                _append(known, item)
-        elif isinstance(value, str) and isinstance(known, str) and name not in _SAID_ONCE:
-            whole[name] = known + value
-        elif known is None or value not in (None, ""):
-            whole[name] = value
-
-
-def _append(items: list[Any], item: Any) -> None:
-    """Add `item`, or merge it with the one of the same `index`, as tool calls have."""
-    if not isinstance(item, dict) or type(item.get("index")) is not int:
-        items.append(item)
-        return
-    same = next((known for known in items if isinstance(known, dict) and known.get("index") == item["index"]), None)
-    if same is None:
-        items.append(same := {})
-    _merge(same, item)
-
-
-def _blank(endpoint: Endpoint) -> _Json:
-    """What every whole answer's choice has."""
-    if endpoint == "chat/completions":
-        return {"message": {"role": "assistant", "content": None}, "finish_reason": None}
-    return {"text": "", "finish_reason": None}
-
-
-def _rounded_off(choice: _Json) -> _Json:
-    """`choice` without the `index` that only streamed tool calls have."""
-    message = choice.get("message", {})
-    if message.get("tool_calls"):
-        message["tool_calls"] = [
-            {name: value for name, value in call.items() if name != "index"}
-            for call in _objects(message["tool_calls"])
-        ]
-    return choice

@@ -1,26 +1,35 @@
-"""Runs the application under uvicorn, and says where it is once it listens."""
+"""Takes connections, looks after them, and ends in good order: signals, the address, the shutdown.
+
+The non-obvious decision: connections are accepted here, as many as wait. The event loop's own server takes one in
+each round, so that of many clients who come at once the last would see the first ones answered many times before
+its turn came.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import re
+import logging
+import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
-from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from router.web.asgi import App
+from router.web.connection import Connection
+from router.web.turn import Turn
 
-from router.web.asgi import WRITE_WHOLE
+log = logging.getLogger("weir")
 
 _BACKLOG = 2048
-_MOST_HEAD_BYTES = 256 * 1024
-_OFFER = re.compile(rb"(?i)\r\nupgrade:")
+_MOST_AT_ONCE = 64
+_LOOK_S = 1.0
+_NO_FILES_PAUSE_S = 0.5
+_LONGEST_WAIT_S = 0.001
+"""That an answer waits for a thread, of which there are few with much to do (5 ms is Python's default)."""
 
 
 def is_loopback(host: str) -> bool:
@@ -41,60 +50,23 @@ def listen(host: str, port: int) -> socket.socket:
         raise OSError(f"{host}:{port} cannot be had: {reason}. Choose others with --host and --port.") from error
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, with two gaps closed and a shorter way for whole answers.
-
-    - A client may offer another protocol (Java's offers h2c with its first request), and a server may pass over
-      that (RFC 9110, 7.8). httptools would pass over the body too, so the offer is renamed before it is parsed. No
-      JSON is changed by this: text in it holds no line breaks.
-    - A request's head is not kept without end.
-    - ASGI sends head and body in two messages, each of which uvicorn checks and writes by itself. An endpoint that
-      has both at once may hand them over together (`WRITE_WHOLE`, see `router.web.asgi`).
-    """
-
-    _head_bytes = 0
-    _in_head = False
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(_OFFER.sub(b"\r\nx-upgrade:", data))
-        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
-        if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The request's headers are too large.")
-
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-        self.scope["extensions"] = {WRITE_WHOLE: partial(_write_whole, self.cycle)}  # type: ignore[dict-item]
+def allow_open_files() -> None:
+    """As many as the system lets this process have: each stream takes two, and the usual 1,024 are soon used up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _write_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
-    """Send `head`, which lacks its empty line, and `body`. False where the client reads too slowly to send now."""
-    if cycle.disconnected:
-        return True
-    if cycle.flow.write_paused:
-        return False
-    cycle.response_started = cycle.response_complete = True
-    cycle.transport.write(b"%b%b%b" % (head, b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", body))
-    cycle.message_event.set()
-    if not cycle.keep_alive:
-        cycle.transport.close()
-    cycle.on_response()
-    return True
+class Server:
+    """Serves `app` at one door until SIGTERM or SIGINT, or `end`; SIGHUP means reload.
 
-
-class Server(uvicorn.Server):
-    """uvicorn, with signals of its own: SIGTERM and SIGINT end it in good order, SIGHUP means reload.
-
-    `listening` is told the URL once requests are taken, `closing` that no more will be.
+    `listening` is told the URL once requests are taken, `closing` that no more will be. Answers under way then have
+    `shutdown_s` to end; a second signal ends them at once.
     """
 
     def __init__(
         self,
-        app: Any,
+        app: App,
         *,
         host: str,
         shutdown_s: float,
@@ -102,48 +74,113 @@ class Server(uvicorn.Server):
         reload: Callable[[], None],
         closing: Callable[[], None],
     ) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=host,
-                http=HttpProtocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=max(1, round(shutdown_s)),
-            )
-        )
+        self._app = app
+        self._host = host
+        self._shutdown_s = shutdown_s
         self._listening = listening
         self._reload = reload
         self._closing = closing
+        self._connections: set[Connection] = set()
+        self._turns: set[Turn] = set()
+        self._welcoming: set[asyncio.Task[object]] = set()
+        self._ending = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def end(self) -> None:
+        """Stop in good order; told twice, at once."""
+        if self._ending.is_set():
+            self._hurry.set()
+        self._ending.set()
+
+    async def serve(self, door: socket.socket) -> None:
+        """Until told to end. `door` listens, and is closed afterwards."""
+        loop = asyncio.get_running_loop()
+        door.setblocking(False)
+        sys.setswitchinterval(_LONGEST_WAIT_S)
+        with self._signals(loop):
+            gc.collect()
+            gc.freeze()  # what a server is made of stays for good: no collection needs to walk through it again
+            loop.add_reader(door, self._welcome, door)
+            looking = asyncio.create_task(self._look_after())
+            self._listening(self._url(door))
+            await self._ending.wait()
+            self._closing()
+            loop.remove_reader(door)
+            door.close()
+            await self._see_off()
+            looking.cancel()
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """uvicorn's own would raise the signal again at the end, before the ledger is closed."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+    def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        acts = {signal.SIGTERM: self.end, signal.SIGINT: self.end, signal.SIGHUP: self._reload}
+        for number, act in acts.items():
+            loop.add_signal_handler(number, act)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in acts:
                 loop.remove_signal_handler(number)
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.should_exit or not self.servers:
-            return
-        gc.collect()
-        gc.freeze()  # what a server is made of stays for good: no collection needs to walk through it again
-        port = self.servers[0].sockets[0].getsockname()[1]
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        self._listening(f"http://{host}:{port}")
+    def _url(self, door: socket.socket) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{door.getsockname()[1]}"
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._closing()
-        await super().shutdown(sockets)
+    # --- who comes
+
+    def _welcome(self, door: socket.socket) -> None:
+        """Take those who wait at the door, but not so many that those inside would wait for long."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_MOST_AT_ONCE):
+            try:
+                client, _ = door.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no file is left: it would be tried again and again
+                log.error("no more connections can be taken for now: %s", error)  # noqa: TRY400 - no fault of Weir's
+                loop.remove_reader(door)
+                loop.call_later(_NO_FILES_PAUSE_S, self._open_again, door)
+                return
+            client.setblocking(False)
+            welcoming = loop.create_task(self._let_in(client))
+            self._welcoming.add(welcoming)
+            welcoming.add_done_callback(self._welcoming.discard)
+
+    def _open_again(self, door: socket.socket) -> None:
+        if not self._ending.is_set():
+            asyncio.get_running_loop().add_reader(door, self._welcome, door)
+
+    async def _let_in(self, client: socket.socket) -> None:
+        with suppress(OSError):  # gone again
+            await asyncio.get_running_loop().connect_accepted_socket(self._connection, client)
+
+    def _connection(self) -> Connection:
+        return Connection(self._app, self._connections, self._turns)
+
+    # --- who is there
+
+    async def _look_after(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = loop.time()
+            for connection in tuple(self._connections):
+                connection.look_over(now)
+
+    async def _see_off(self) -> None:
+        """Let answers end, within limits. An answer whose client has left is still read for its bill."""
+        for connection in tuple(self._connections):
+            connection.end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._shutdown_s):
+                while self._turns and not self._hurry.is_set():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._hurry.wait(), 0.05)
+        tasks = [turn.task for turn in self._turns if turn.task is not None]
+        if tasks:
+            log.warning("%d answers are cut off: they took too long to end", len(tasks))
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for connection in tuple(self._connections):
+            connection.transport.close()

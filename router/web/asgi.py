@@ -14,10 +14,9 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
-WRITE_WHOLE = "weir.write_whole"
-"""An ASGI extension of Weir's own server: `write(head, body) -> bool`, see `router.server`."""
 
 
 class ClientLeft(Exception):
@@ -66,17 +65,6 @@ async def send_json(send: Send, status: int, body: bytes, headers: Mapping[str, 
         }
     )
     await send({"type": "http.response.body", "body": body})
-
-
-async def send_whole(scope: Scope, send: Send, body: bytes, headers: Mapping[str, str]) -> None:
-    """A 200 with JSON in it, in one write where the server can. Header values are Weir's own or the config's."""
-    write = (scope.get("extensions") or {}).get(WRITE_WHOLE)
-    if write is not None:
-        named = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{named}"
-        if write(head.encode("latin-1", "replace"), body):
-            return
-    await send_json(send, 200, body, headers)
 
 
 async def send_error(send: Send, error: BaseException, headers: Mapping[str, str]) -> None:

@@ -28,7 +28,7 @@ from router.web.asgi import (
     headers_in,
     headers_out,
     send_error,
-    send_whole,
+    send_json,
 )
 
 log = logging.getLogger("weir.web")
@@ -60,7 +60,7 @@ class ModelEndpoint:
             await self._refuse(send, error, request_id)
             return
         if reply.stream is None:
-            await send_whole(scope, send, reply.body, reply.headers)
+            await send_json(send, 200, reply.body, reply.headers)
         else:
             await _stream(reply, reply.stream, receive, send)
 

@@ -22,7 +22,14 @@ FULL: dict[str, Any] = {
 def test_every_part_is_read() -> None:
     usage = reported_usage(FULL)
     assert usage == TokenUsage(
-        prompt=100, completion=50, cached=40, cache_write=30, reasoning=20, audio_prompt=5, audio_completion=6
+        prompt=100,
+        completion=50,
+        cached=40,
+        cache_write=30,
+        reasoning=20,
+        audio_prompt=5,
+        audio_completion=6,
+        raw=FULL,
     )
     assert usage.source == "reported"
     assert usage.raw is FULL
@@ -30,7 +37,8 @@ def test_every_part_is_read() -> None:
 
 
 def test_embeddings_report_a_prompt_only() -> None:
-    assert reported_usage({"prompt_tokens": 3, "total_tokens": 3}) == TokenUsage(prompt=3)
+    usage = {"prompt_tokens": 3, "total_tokens": 3}
+    assert reported_usage(usage) == TokenUsage(prompt=3, raw=usage)
 
 
 def test_nulls_are_absent_parts() -> None:
@@ -40,14 +48,14 @@ def test_nulls_are_absent_parts() -> None:
         "prompt_tokens_details": None,
         "completion_tokens_details": {"reasoning_tokens": None},
     }
-    assert reported_usage(usage) == TokenUsage(prompt=3)
+    assert reported_usage(usage) == TokenUsage(prompt=3, raw=usage)
 
 
 def test_cache_writes_are_read_where_anthropic_puts_them() -> None:
     usage = {"prompt_tokens": 9, "cache_creation_input_tokens": 4, "prompt_tokens_details": {"cached_tokens": 5}}
-    assert reported_usage(usage) == TokenUsage(prompt=9, cached=5, cache_write=4)
+    assert reported_usage(usage) == TokenUsage(prompt=9, cached=5, cache_write=4, raw=usage)
     usage = {**usage, "cache_creation_input_tokens": 0, "prompt_tokens_details": {"cache_creation_tokens": 4}}
-    assert reported_usage(usage) == TokenUsage(prompt=9)
+    assert reported_usage(usage) == TokenUsage(prompt=9, raw=usage)
 
 
 @pytest.mark.parametrize(
@@ -124,5 +132,5 @@ def test_consistent_usage_is_always_believed(prompt: int, completion: int, data:
         "completion_tokens_details": {"reasoning_tokens": reasoning},
         "vendor_field": "kept",
     }
-    expected = TokenUsage(prompt=prompt, completion=completion, cached=cached, reasoning=reasoning)
+    expected = TokenUsage(prompt=prompt, completion=completion, cached=cached, reasoning=reasoning, raw=raw)
     assert reported_usage(raw) == expected

@@ -102,7 +102,7 @@ async def test_a_stream_is_remembered_only_where_it_may_be_stored(store: bool, k
     asked = exchange(PlainUpstream("a", Script(*HELLO_STREAM)), stream=True, terms=terms)
     _, began = await caller().call(asked, ["a"])
     assert isinstance(began, tuple)
-    assert (began[0].chunks is not None) is kept
+    assert (began[0].assembly is not None) is kept
 
 
 async def test_each_failure_is_noted_and_the_next_model_tried() -> None:

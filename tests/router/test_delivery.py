@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from contracts.errors import MalformedAnswer, ServerFault, StreamCut
-from contracts.sse import event, payloads
+from contracts.sse import event
+from router.assembly import Assembly
 from router.delivery import Tee
 from tests.router.plain import DONE, USAGE, Script, chunk
 
@@ -16,7 +17,13 @@ ROLE = event(orjson.dumps({"choices": [{"index": 0, "delta": {"role": "assistant
 
 
 def tee(*reads: bytes, choices: int = 1, usage_wanted: bool = False, keep_bytes: int = 10_000) -> Tee:
-    return Tee(Script(*reads), choices=choices, usage_wanted=usage_wanted, keep_bytes=keep_bytes)
+    return Tee(
+        Script(*reads),
+        choices=choices,
+        usage_wanted=usage_wanted,
+        assembly=Assembly("chat/completions"),
+        keep_bytes=keep_bytes,
+    )
 
 
 async def drain(running: Tee) -> list[bytes]:
@@ -118,14 +125,15 @@ async def test_completions_carry_text() -> None:
     assert running.text == "abc"
 
 
-async def test_chunks_are_kept_up_to_the_bound_and_then_not_at_all() -> None:
+async def test_the_answer_is_put_together_up_to_the_bound_and_then_not_at_all() -> None:
     reads = [chunk("x"), chunk("y"), chunk(finish="stop"), DONE]
     kept = tee(*reads)
     await drain(kept)
-    assert kept.chunks == [payload for read in reads[:3] for payload in payloads(read)]
+    assert kept.assembly is not None
+    assert kept.assembly.answer()[0]["choices"][0]["message"]["content"] == "xy"
     bounded = tee(*reads, keep_bytes=len(reads[0]))
     await drain(bounded)
-    assert bounded.chunks is None
+    assert bounded.assembly is None
     assert bounded.text == "xy"
 
 

@@ -94,7 +94,7 @@ async def test_it_says_where_it_is_once_requests_are_taken(host: str, shown: str
     told = Told()
     with listen(host, 0) as door:
         port = door.getsockname()[1]
-        serving = asyncio.create_task(told.server(host).serve([door]))
+        serving = asyncio.create_task(told.server(host).serve(door))
         await told.up.wait()
         assert told.urls == [f"http://{shown}:{port}"]
         reader, writer = await asyncio.open_connection(host, port)
@@ -103,7 +103,6 @@ async def test_it_says_where_it_is_once_requests_are_taken(host: str, shown: str
         writer.close()
         await writer.wait_closed()
         assert reply.endswith(b"alive")
-        assert b"uvicorn" not in reply
         os.kill(os.getpid(), signal.SIGTERM)
         await serving
     assert (told.closings, told.reloads) == (1, 0)
@@ -112,7 +111,7 @@ async def test_it_says_where_it_is_once_requests_are_taken(host: str, shown: str
 async def test_sighup_reloads_and_sigint_ends_it() -> None:
     told = Told()
     with listen("127.0.0.1", 0) as door:
-        serving = asyncio.create_task(told.server("127.0.0.1").serve([door]))
+        serving = asyncio.create_task(told.server("127.0.0.1").serve(door))
         await told.up.wait()
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.sleep(0.01)
@@ -120,3 +119,61 @@ async def test_sighup_reloads_and_sigint_ends_it() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await serving
     assert told.closings == 1
+
+
+async def wait_for_ever(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    await asyncio.Event().wait()
+
+
+def server_of(told: Told, app: Any, shutdown_s: float) -> Server:
+    return Server(
+        app,
+        host="127.0.0.1",
+        shutdown_s=shutdown_s,
+        listening=told.listening,
+        reload=told.reload,
+        closing=told.closing,
+    )
+
+
+async def test_all_who_come_at_once_are_let_in() -> None:
+    told = Told()
+    with listen("127.0.0.1", 0) as door:
+        port = door.getsockname()[1]
+        server = told.server("127.0.0.1")
+        serving = asyncio.create_task(server.serve(door))
+        await told.up.wait()
+
+        async def ask() -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n")
+            reply = await reader.read()
+            writer.close()
+            return reply
+
+        replies = await asyncio.gather(*(ask() for _ in range(300)))
+        assert all(reply.endswith(b"alive") for reply in replies)
+        server.end()
+        await serving
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_what_does_not_end_is_cut_off_in_time_or_at_the_second_signal(
+    signals: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+    with listen("127.0.0.1", 0) as door:
+        port = door.getsockname()[1]
+        server = server_of(told, wait_for_ever, 0.2 if signals == 1 else 3600)
+        serving = asyncio.create_task(server.serve(door))
+        await told.up.wait()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: weir\r\n\r\n")
+        await asyncio.sleep(0.05)
+        for _ in range(signals):
+            server.end()
+        await asyncio.wait_for(serving, 10)
+        assert await reader.read() == b""
+        writer.close()
+    assert told.closings == 1
+    assert "1 answers are cut off" in caplog.text
