@@ -2,9 +2,10 @@
 
 To parse and insert an event costs as much as to answer a request, and in one process answers would wait for it.
 It reads its settings as one line of JSON from standard input (a database's URL may hold a password) and goes on
-until that input ends: when the server stops, or dies however it dies. Then it ships what is left.
+until another line comes, when the server stops, or that input ends, when the server has died, however it died.
+Then it ships what is left.
 
-There is one for each spool folder at a time. A second one stands by, and takes over when the first has ended.
+There is one for each spool folder at a time. A second one stands by, and takes over when the first is ending.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ledger.writer_report import WriterReport, write_report
 
 LOCK = "writer.lock"
 _REPORT_S = 1.0
+_DYING_S = 0.05
 
 
 def main() -> None:
@@ -41,21 +43,20 @@ def main() -> None:
 
 
 async def _work(settings: dict[str, Any]) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(sys.stdin.fileno(), ended.set)  # nothing more is sent: what can be read is the end
+    ended = asyncio.create_task(_end(settings["server"]), name="end of the server")
     folder = Path(settings["spool"])
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     while not _have(lock):
-        if await _within(ended, settings["flush_s"]):
-            return
+        if ended.done():
+            return  # who has it ships the rest
+        await _within(ended, settings["flush_s"])
     database = Database(settings["url"])
     spool = Spool(folder, fsync=settings["fsync"])
     writer = Writer(spool, database, flush_s=settings["flush_s"], batch=settings["batch"])
     writer.start()
     while not await _within(ended, _REPORT_S):
         _report(folder, writer)
-    loop.remove_reader(sys.stdin.fileno())
+    os.close(lock)  # before the last look into the folder: who ends standing by relies on it
     await writer.stop()
     _report(folder, writer)
     spool.close()
@@ -70,11 +71,25 @@ def _have(lock: int) -> bool:
     return True
 
 
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether `event` comes within `seconds`."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-    return event.is_set()
+async def _end(server: int) -> None:
+    """Returns when the process `server` says so, or has died and let go of its segments."""
+    loop = asyncio.get_running_loop()
+    said = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), said.set)
+    await said.wait()
+    loop.remove_reader(sys.stdin.fileno())
+    if sys.stdin.buffer.read(1):
+        return
+    parent = server
+    while parent == server:  # a dying process closes one file after another, and only then is its child orphaned
+        await asyncio.sleep(_DYING_S)
+        parent = os.getppid()
+
+
+async def _within(task: asyncio.Task[None], seconds: float) -> bool:
+    """Whether `task` ends within `seconds`."""
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    return bool(done)
 
 
 def _report(folder: Path, writer: Writer) -> None:

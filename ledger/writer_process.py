@@ -52,7 +52,7 @@ class WriterProcess:
         if self._task is None:
             return
         if self._process is not None:
-            cast("asyncio.StreamWriter", self._process.stdin).close()
+            _tell_to_end(self._process)
         done, _ = await asyncio.wait([self._task], timeout=_STOP_S)
         if not done and self._process is not None:
             log.warning("the ledger's writer did not end in %g s and is killed; what waits stays on disk", _STOP_S)
@@ -90,9 +90,17 @@ class WriterProcess:
         try:
             stdin = cast("asyncio.StreamWriter", process.stdin)
             level = logging.getLogger("weir").getEffectiveLevel()
-            stdin.write(orjson.dumps({**self._settings, "log_level": level}, option=orjson.OPT_APPEND_NEWLINE))
+            settings = {**self._settings, "log_level": level, "server": os.getpid()}
+            stdin.write(orjson.dumps(settings, option=orjson.OPT_APPEND_NEWLINE))
             if self._stopping.is_set():
-                stdin.close()
+                _tell_to_end(process)
             return await process.wait()
         finally:
             self._process = None
+
+
+def _tell_to_end(process: Process) -> None:
+    """In words: where its input ends without any, it waits for this server to have died."""
+    stdin = cast("asyncio.StreamWriter", process.stdin)
+    stdin.write(b"\n")
+    stdin.close()

@@ -36,6 +36,7 @@ def read_report(folder: Path) -> WriterReport | None:
     """The report of a writer that is alive, or None."""
     try:
         report = WriterReport(**orjson.loads((folder / REPORT).read_bytes()))
+        fresh = abs(time.time() - report.at) < FRESH_S
     except (OSError, ValueError, TypeError):
         return None
-    return report if abs(time.time() - report.at) < FRESH_S else None
+    return report if fresh else None
