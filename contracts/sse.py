@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 DONE = b"[DONE]"
 _BREAK = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))|\r\r\n?")
@@ -41,20 +40,17 @@ class EventBuffer:
         return self._rest
 
 
-def payloads(events: bytes) -> Sequence[bytes]:
+def payloads(events: bytes) -> list[bytes]:
     """The data of each event in `events`, which holds whole events only. Comments and other fields are skipped."""
-    if (
-        events.startswith(b"data: ")
-        and events.find(b"\n") == len(events) - 2
-        and events.endswith(b"\n\n")
-        and b"\r" not in events
-    ):
-        return (events[6:-2],)  # so models send nearly all of theirs
     found = []
-    for event in _BREAK.split(events) if b"\r" in events else events.split(b"\n\n"):
-        lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
-        if lines:
-            found.append(b"\n".join(lines))
+    plain = b"\r" not in events
+    for event in events.split(b"\n\n") if plain else _BREAK.split(events):
+        if plain and event.startswith(b"data: ") and event.find(b"\n") < 0:
+            found.append(event[6:])  # so models send nearly all of theirs
+        elif event:
+            lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
+            if lines:
+                found.append(b"\n".join(lines))
     return found
 
 

@@ -59,41 +59,50 @@ class Assembly:
         answer["choices"] = [_rounded_off(choices[index]) for index in sorted(choices)]
         return answer, tuple(self._lengths) if len(choices) == 1 else ()
 
+    def add_text(self, index: int, text: str) -> None:
+        """As `add` would with a chunk that is like the last one in all but the text of its only choice."""
+        choice = self._choices[index]
+        if choice is not self._going_on:
+            self._join()
+            self._going_on = choice
+        self._texts.append(text)
+        if text:
+            self._lengths.append(len(text))
+
     def _add_part(self, part: Mapping[str, Any]) -> None:
-        index = part.get("index")
-        index = index if type(index) is int else 0
+        index = index_of(part)
         choice = self._choices.get(index)
         if choice is None:
             choice = self._choices[index] = {"index": index, **_blank(self._endpoint)}
-        text = _text_alone(part, choice)
-        if text is None:
-            self._join()
-            text = _add_part(choice, part)
-        else:
-            if choice is not self._going_on:
-                self._join()
-                self._going_on = choice
-            self._texts.append(text)
+        text = text_alone(part)
+        if text is not None and "message" in choice and all(name in choice or name == "delta" for name in part):
+            self.add_text(index, text)
+            return
+        self._join()
+        text = _add_part(choice, part)
         if text:
             self._lengths.append(len(text))
 
     def _join(self) -> None:
         if self._going_on is not None:
-            _merge(self._going_on["message"], {"content": "".join(self._texts)})
+            _merge(self._going_on.setdefault("message", {}), {"content": "".join(self._texts)})
             self._going_on = None
             self._texts.clear()
 
 
-def _text_alone(part: Mapping[str, Any], choice: Mapping[str, Any]) -> str | None:
+def index_of(part: Mapping[str, Any]) -> int:
+    """Which choice `part` belongs to."""
+    index = part.get("index")
+    return index if type(index) is int else 0
+
+
+def text_alone(part: Mapping[str, Any]) -> str | None:
     """The content that `part` adds to a chat's choice, where that is all there is to it."""
     delta = part.get("delta")
-    if type(delta) is not dict or len(delta) != 1 or "message" not in choice:
-        return None
-    text = delta.get("content")
-    if type(text) is not str:
+    if type(delta) is not dict or len(delta) != 1 or type(text := delta.get("content")) is not str:
         return None
     for name, value in part.items():
-        if (name not in choice and name != "delta") or (value is not None and name not in ("delta", "index")):
+        if value is not None and name not in ("delta", "index"):
             return None
     return text
 

@@ -7,7 +7,7 @@ seen an answer end can rely on its usage event being on disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +15,8 @@ import orjson
 from contracts.errors import MalformedAnswer, ServerFault, StreamCut
 from contracts.ports import AnswerStream
 from contracts.sse import DONE, event, payloads
-from router.assembly import Assembly
+from router.assembly import Assembly, index_of, text_alone
+from router.pattern import Pattern
 from router.replay import texts_in
 
 _MOST_CLOSING_EVENTS = 64
@@ -34,6 +35,7 @@ class Tee:
         "_finished",
         "_keep_bytes",
         "_over",
+        "_pattern",
         "_stream",
         "_usage_wanted",
         "assembly",
@@ -57,6 +59,7 @@ class Tee:
         self._keep_bytes = keep_bytes
         self._finished: set[int] = set()
         self._over = False
+        self._pattern = Pattern()
         self.assembly = assembly
         self.pieces: list[str] = []
         self.ending: list[bytes] = []
@@ -103,6 +106,11 @@ class Tee:
             if payload == DONE:
                 self._over = True
                 return b"".join(map(event, passing))
+            text = self._pattern.text_in(payload)
+            if text is not None:
+                self._note_text(text, len(payload))
+                passing.append(payload)
+                continue
             destination = self._note(payload, passing)
             if destination is not passing:
                 as_it_came = False
@@ -113,36 +121,56 @@ class Tee:
     def _note(self, payload: bytes, passing: list[bytes]) -> list[bytes] | None:
         """Read one event, and say where it goes: to the client now, at the end, or (None) nowhere."""
         chunk = _parse(payload)
-        choices = chunk.get("choices")
+        choices = chunk.get("choices") or ()
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.raw_usage = usage
             if not choices:
                 return self.ending if self._usage_wanted else None
-        if self.assembly is not None:
-            self._keep(chunk, len(payload))
-        for choice in choices or ():
+        self._keep(chunk, len(payload))
+        for choice in choices:
             self._note_choice(choice)
+        if self._finished:
+            self._pattern.forget()
         if len(self._finished) < self._choices:
+            if not self._finished and not isinstance(usage, dict):
+                self._learn(payload, choices)
             return passing
         self._over = len(self.ending) >= _MOST_CLOSING_EVENTS
         return self.ending
 
+    def _learn(self, payload: bytes, choices: Sequence[Mapping[str, Any]]) -> None:
+        self._pattern.forget()
+        if len(choices) == 1 and (text := text_alone(choices[0])) is not None:
+            self._pattern.learn(payload, index_of(choices[0]), text)
+
     def _note_choice(self, choice: Mapping[str, Any]) -> None:
         self.pieces += texts_in(choice.get("delta") or choice)
         if choice.get("finish_reason") is not None:
-            index = choice.get("index")
-            self._finished.add(index if type(index) is int else 0)
+            self._finished.add(index_of(choice))
+
+    def _note_text(self, text: str, size: int) -> None:
+        """As `_note`, for a chunk that is like the last one in all but its text."""
+        if text:
+            self.pieces.append(text)
+        assembly = self._within_bound(size)
+        if assembly is not None:
+            assembly.add_text(self._pattern.index, text)
 
     def _keep(self, chunk: Mapping[str, Any], size: int) -> None:
+        assembly = self._within_bound(size)
+        if assembly is not None:
+            try:
+                assembly.add(chunk)
+            except RecursionError:  # nested too deep to be put together
+                self.assembly = None
+
+    def _within_bound(self, size: int) -> Assembly | None:
+        """The answer so far, which is given up once it has become too large."""
         self._keep_bytes -= size
-        try:
-            if self._keep_bytes >= 0 and self.assembly is not None:
-                self.assembly.add(chunk)
-                return
-        except RecursionError:  # nested too deep to be put together
-            pass
-        self.assembly = None
+        if self._keep_bytes < 0:
+            self.assembly = None
+        return self.assembly
 
 
 def _parse(payload: bytes) -> Mapping[str, Any]:

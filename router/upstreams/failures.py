@@ -1,4 +1,4 @@
-"""What went wrong at an HTTP upstream, in the words of `contracts.errors`. Pure: no I/O, no aiohttp objects kept.
+"""What went wrong at an HTTP upstream, in the words of `contracts.errors`. Pure: no I/O.
 
 The non-obvious decision: an answer begins with the first byte of its body, whole or streamed. What breaks after it
 is a `StreamCut` or `StreamStalled`, which a client may have seen part of; what breaks before it is refused, reset
@@ -17,9 +17,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
 import orjson
-from aiohttp.http_exceptions import ContentEncodingError
 
 from contracts.errors import (
     ConnectionRefused,
@@ -34,6 +32,7 @@ from contracts.errors import (
     UpstreamRefusedKey,
     UpstreamRejected,
 )
+from router.upstreams.http1 import NotConnected, NotHTTP, NotSecure
 
 MESSAGE_LIMIT = 300
 """Most characters of a provider's message that a client gets to see."""
@@ -55,19 +54,15 @@ _ADDRESSES = re.compile(r"(?i)\b(?:https?|wss?)://[^\s\"'<>]+|\b\d{1,3}(?:\.\d{1
 
 
 def of_exception(error: BaseException, *, began: bool) -> UpstreamFailure:
-    """The failure that a client library's `error` amounts to; `began`: some of the answer's body had come."""
+    """The failure that a client's `error` amounts to; `began`: some of the answer's body had come."""
     detail = _bounded(f"{type(error).__name__}: {error}", DETAIL_LIMIT)
     if isinstance(error, TimeoutError):
         return _silence(began, detail)
-    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
+    if isinstance(error, NotSecure):
         return ConnectionRefused("No secure connection to the model's server could be made.", detail=detail)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        if isinstance(error.os_error, TimeoutError):
-            return _silence(began, detail)
+    if isinstance(error, NotConnected):
         return ConnectionRefused("The model's server could not be reached.", detail=detail)
-    if isinstance(error, aiohttp.InvalidURL):
-        return ConnectionRefused("The model's server has no valid address.", detail=detail)
-    if isinstance(error, aiohttp.ClientResponseError) or isinstance(error.__cause__, ContentEncodingError):
+    if isinstance(error, NotHTTP):
         return MalformedAnswer("The model's server did not speak HTTP.", detail=detail)
     if began:
         return StreamCut("The model's answer was cut off.", detail=detail)
@@ -119,9 +114,9 @@ def error_object(body: bytes) -> Mapping[str, Any] | None:
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """How long the server asks to wait, in seconds: `retry-after-ms`, or Retry-After in either form of RFC 9110.
 
-    `headers` is looked up as given: pass a case-insensitive mapping. None where there is nothing usable.
+    The names in `headers` are lower case, or looked up whatever their case. None where there is nothing usable.
     """
-    for name, scale in (("Retry-After-Ms", 0.001), ("Retry-After", 1.0)):
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
             continue
@@ -132,7 +127,7 @@ def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> fl
         if math.isfinite(wait_s):
             return max(0.0, wait_s)
     try:
-        when = parsedate_to_datetime(headers.get("Retry-After", ""))
+        when = parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:
         return None
     if when.tzinfo is None:

@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
 from contracts.errors import (
@@ -33,6 +32,7 @@ from contracts.ports import UpstreamCall, WholeAnswer
 from contracts.records import Endpoint
 from contracts.sse import DONE, event
 from router.upstreams.failures import of_answer, of_exception, redacted
+from router.upstreams.http1 import NotConnected, NotHTTP, NotSecure
 
 # fmt: off
 _SAMPLING = {
@@ -321,8 +321,8 @@ def _failure(error: Exception, litellm: Any, secrets: Sequence[str]) -> Upstream
             return of_answer(response.status_code, response.headers, _body(response), secrets)
     detail = redacted(f"{type(error).__name__}: {error}", secrets)
     for cause in causes:
-        if isinstance(cause, aiohttp.ClientError | OSError):
-            return of_exception(cause, began=False)
+        if fault := _fault(cause):
+            return of_exception(fault, began=False)
     if isinstance(error, litellm.UnsupportedParamsError):
         match = _UNSUPPORTED.search(str(error))
         fields = re.findall(r"'(\w+)'", match[1]) if match else []
@@ -336,6 +336,26 @@ def _failure(error: Exception, litellm: Any, secrets: Sequence[str]) -> Upstream
     if type(status) is int and status < 500:  # litellm's own refusal; a 5xx of its own is an answer it cannot read
         return of_answer(status, {}, str(error).encode(), secrets)
     return MalformedAnswer("The model's answer could not be read.", detail=detail[:1000])
+
+
+def _fault(error: BaseException) -> BaseException | None:
+    """What `error` says about the connection, in the words of Weir's own client; None where it is about none."""
+    import aiohttp  # late: litellm has brought it along, and nobody else on the path of a request needs it
+    from aiohttp.http_exceptions import ContentEncodingError
+
+    told = f"{type(error).__name__}: {error}"
+    match error:
+        case TimeoutError() | aiohttp.ClientConnectorError(os_error=TimeoutError()):
+            return TimeoutError(told)
+        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return NotSecure(told)
+        case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
+            return NotConnected(told)
+        case aiohttp.ClientResponseError():
+            return NotHTTP(told)
+        case aiohttp.ClientError() | OSError():
+            return NotHTTP(told) if isinstance(error.__cause__, ContentEncodingError) else error
+    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

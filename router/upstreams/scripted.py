@@ -11,12 +11,15 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contracts.errors import ConnectionRefused
 from contracts.ports import AnswerStream, UpstreamCall, WholeAnswer
 from router.upstreams.openai_http import OpenAIUpstream
 from router.upstreams.scripted_knowledge import Knowledge
-from router.upstreams.scripted_server import ScriptedServer
+
+if TYPE_CHECKING:
+    from router.upstreams.scripted_server import ScriptedServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class ScriptedUpstream:
     async def start(self) -> None:
         if self._running is not None:
             return
+        from router.upstreams.scripted_server import ScriptedServer  # late: it brings a web server that few need
+
         try:
             knowledge = Knowledge.load(self._knowledge_path) if self._knowledge_path else Knowledge(())
             server = ScriptedServer(knowledge, token=self.token)

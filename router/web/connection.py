@@ -66,8 +66,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self.loop.time()
-        in_head = self._head_bytes > 0 or not self._reading
-        if in_head:
+        if b"pgrade:" in data or b"PGRADE:" in data:
             # A client may offer another protocol (Java's offers h2c with its first request), which a server may
             # pass over (RFC 9110, 7.8). httptools would pass over the body too. No JSON is changed by this: text
             # in it holds no line breaks.

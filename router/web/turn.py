@@ -160,22 +160,30 @@ class Turn:
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
         """The answer's head. Raises ValueError where a header would end it early."""
-        bodiless = status in (204, 304) or self._scope["method"] == "HEAD"
-        named = dict(headers)
-        if named.get(b"connection") == b"close" or self._more:  # a body that was not waited for is not read either
+        length: int | None = None
+        parts = [_STATUS_LINES[status]]
+        for name, value in headers:
+            if name == b"connection":
+                self.keep_alive = self.keep_alive and value != b"close"
+                continue
+            if name == b"content-length":
+                length = int(value)
+            parts += (name, b": ", value, b"\r\n")
+        if self._more:  # a body that was not waited for is not read either
             self.keep_alive = False
-        length = named.get(b"content-length")
-        self._left = 0 if bodiless else None if length is None else int(length)
-        self._chunked = self._left is None and self._scope["http_version"] == "1.1"
-        lines = [b"%b: %b\r\n" % header for header in headers if header[0] != b"connection"]
-        if self._chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        elif self._left is None:
-            self.keep_alive = False  # its end is the connection's
+        self._left = 0 if status in (204, 304) or self._scope["method"] == "HEAD" else length
+        if self._left is None:
+            self._chunked = self._scope["http_version"] == "1.1"
+            if self._chunked:
+                parts += (b"transfer-encoding", b": ", b"chunked", b"\r\n")
+            else:
+                self.keep_alive = False  # its end is the connection's
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        head = b"".join((_STATUS_LINES[status], *lines, b"\r\n"))
-        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
+            parts += (b"connection", b": ", b"close", b"\r\n")
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        lines = len(parts) // 4 + 2
+        if head.count(b"\n") != lines or head.count(b"\r") != lines:
             raise ValueError("a header of the answer holds a line break")
         return head
 

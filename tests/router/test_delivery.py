@@ -165,3 +165,40 @@ async def test_reasoning_and_tool_calls_are_part_of_the_answer() -> None:
     )
     await drain(running)
     assert running.text == "Hm. So. find{}"
+
+
+@pytest.mark.parametrize("padded", [False, True])
+async def test_chunks_alike_and_unlike_come_to_the_same(padded: bool) -> None:
+    """Most chunks are recognised by their bytes; a padding of another length makes each one unlike the others."""
+    said = ["Hel", "lo", "", " \n", '"', "é", "\\", "!"]
+    reads = [
+        event(orjson.dumps({"choices": [piece], **({"pad": "x" * number} if padded else {})}))
+        for number, piece in enumerate(
+            [{"index": 0, "delta": {"content": text}, "finish_reason": None} for text in said]
+            + [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+        )
+    ]
+    running = tee(*reads, DONE)
+    assert b"".join(await drain(running)) == b"".join(reads[:-1])
+    assert running.text == "".join(said)
+    assert running.assembly is not None
+    data, lengths = running.assembly.answer()
+    assert data["choices"][0]["message"]["content"] == "".join(said)
+    assert lengths == tuple(len(text) for text in said if text)
+
+
+async def test_the_second_of_two_choices_is_not_taken_for_the_first() -> None:
+    pieces = [(0, "a", None), (0, "b", None), (1, "A", None), (0, None, "stop"), (1, "B", None), (1, None, "stop")]
+    reads = [
+        event(
+            orjson.dumps(
+                {"choices": [{"index": index, "delta": {"content": text} if text else {}, "finish_reason": finish}]}
+            )
+        )
+        for index, text, finish in pieces
+    ]
+    running = tee(*reads, choices=2)
+    await drain(running)
+    assert running.assembly is not None
+    choices = running.assembly.answer()[0]["choices"]
+    assert [choice["message"]["content"] for choice in choices] == ["ab", "AB"]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import subprocess
+import sys
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -31,6 +35,7 @@ from contracts.records import Endpoint
 from router.upstreams.openai_http import OpenAIUpstream
 from tests.router.upstreams.wire import STREAM_END, STREAM_HEAD, Sends, Wire, chunk, http, listening
 
+ROOT = Path(__file__).parents[3]
 KEY = "sk-test-0123456789abcdef"
 GOOD = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"}}],"usage":{}}'
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
@@ -152,8 +157,7 @@ STREAMED = [
         StreamStalled,
         stall_s=0.1,
     ),
-    # aiohttp says nothing about such bytes once the answer has begun: they are silence.
-    Row("chunks broken", Sends((STREAM_HEAD + chunk(EVENT), b"zz\r\n"), "hang"), StreamStalled, stall_s=0.1),
+    Row("chunks broken", Sends((STREAM_HEAD + chunk(EVENT), b"zz\r\n"), "hang"), MalformedAnswer),
 ]
 
 
@@ -399,3 +403,68 @@ def test_an_address_without_a_host_is_refused(url: str) -> None:
 def test_a_key_that_no_header_can_carry_is_refused() -> None:
     with pytest.raises(ValueError, match="line break"):
         OpenAIUpstream("up", "http://localhost/v1", "sk-with\nnewline")
+
+
+@pytest.mark.parametrize("name", ["x team", "x-team:", "x\r\nhost", ""])
+def test_a_header_that_no_request_can_carry_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="header"):
+        OpenAIUpstream("up", "http://localhost/v1", headers={name: "blue"})
+
+
+async def test_the_upstreams_own_headers_come_before_weirs_and_never_in_place_of_the_calls() -> None:
+    own = {"Accept": "application/json", "X-Request-Id": "mine", "Content-Length": "1", "AUTHORIZATION": "none"}
+    async with reaching(Sends((http(GOOD),)), headers=own) as (upstream, wire):
+        await upstream.send(call())
+        head, _ = wire.requests[0].lower().split(b"\r\n\r\n", 1)
+        lines = head.split(b"\r\n")[1:]
+        assert len({line.split(b":")[0] for line in lines}) == len(lines), "each header once"
+        assert {b"accept: application/json", b"x-request-id: req_1", f"authorization: bearer {KEY}".encode()} <= {
+            *lines
+        }
+
+
+async def test_what_a_path_cannot_hold_is_escaped() -> None:
+    async with listening(Sends((http(GOOD),))) as wire:
+        upstream = OpenAIUpstream("up", f"{wire.base_url}/a b/{{ü}}/%7Ec/?x=1 2&y=é#part")
+        await upstream.send(call())
+        await upstream.close()
+        assert wire.requests[0].startswith(
+            b"POST /v1/a%20b/%7B%C3%BC%7D/%7Ec/chat/completions?x=1%202&y=%C3%A9 HTTP/1.1\r\n"
+        )
+
+
+async def test_a_small_answer_that_would_become_too_large_is_not_unpacked() -> None:
+    packed = http(gzip.compress(bytes(50_000_000)), headers="Content-Encoding: gzip\r\n")
+    async with reaching(Sends((packed,)), max_answer_bytes=1_000_000) as (upstream, _):
+        failure = await failure_of_send(upstream, call())
+        assert type(failure) is MalformedAnswer
+        assert "too large" in failure.message
+
+
+async def test_a_compressed_stream_is_read_as_it_comes() -> None:
+    packing = zlib.compressobj(wbits=31)
+    events = [packing.compress(piece) + packing.flush(zlib.Z_SYNC_FLUSH) for piece in (EVENT, DONE_EVENT)]
+    head = STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    ending = chunk(packing.flush()) + STREAM_END
+    async with reaching(Sends((head, chunk(events[0]), chunk(events[1]), ending))) as (upstream, _):
+        stream = await upstream.open(call(stream=True))
+        assert [await stream.read() for _ in range(3)] == [EVENT, DONE_EVENT, b""]
+        await stream.close()
+
+
+async def test_a_stream_at_its_end_has_given_its_connection_back() -> None:
+    stream = Sends((STREAM_HEAD, chunk(EVENT), chunk(DONE_EVENT) + STREAM_END))
+    async with reaching(stream, Sends((http(GOOD),)), max_connections=1) as (upstream, wire):
+        opened = await upstream.open(call(stream=True))
+        while await opened.read():
+            pass
+        assert (await upstream.send(call())).body == GOOD
+        assert await opened.read() == b""
+        await opened.close()
+        assert (await upstream.send(call())).body == GOOD
+        assert wire.connections == 1
+
+
+def test_a_process_that_only_calls_models_brings_no_second_client_along() -> None:
+    script = "import sys, router.main; sys.exit('aiohttp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
