@@ -108,7 +108,8 @@ def test_wrk_sends_the_body_and_tells_refusals(status: int, body: bytes) -> None
     if MARK.encode() not in body:
         assert sent == {body}
     assert load.requests > 0
-    assert load.errors == (0 if status == 200 else load.requests)
+    refused = 0 if status == 200 else load.requests
+    assert abs(load.errors - refused) <= 2  # what is under way at the end may be counted as one and not the other
 
 
 def test_wrks_figures_are_per_second_and_in_milliseconds() -> None:

@@ -97,7 +97,7 @@ def race(worker):
         inside[worker] = 0
         permits.give_back()
         let_in += 1
-    print(let_in, worst, flush=True)
+    os.write(1, b"%d %d\\n" % (let_in, worst))  # in one piece, as the others write too
 
 children = []
 for worker in range(workers):
