@@ -77,7 +77,7 @@ class Tee:
         """
         head = b""
         while not self._over:
-            head += await self._advance()
+            head += self._passed_on(await self._stream.read())
             if self.pieces or self._finished:
                 return head
         raise MalformedAnswer("The model's stream held no answer.")
@@ -85,7 +85,7 @@ class Tee:
     async def next(self) -> bytes:
         """More of the answer, or b"" at its end. Raises UpstreamFailure where it breaks off."""
         while not self._over:
-            passing = await self._advance()
+            passing = self._passed_on(await self._stream.read())
             if passing:
                 return passing
         return b""
@@ -93,13 +93,17 @@ class Tee:
     async def close(self) -> None:
         await self._stream.close()
 
-    async def _advance(self) -> bytes:
-        events = await self._stream.read()
+    def _passed_on(self, events: bytes) -> bytes:
+        """Read `events`, and say what of them the client gets now. None are the end of the stream."""
         if not events:
             if len(self._finished) < self._choices:
                 raise StreamCut("The model's answer was cut off.")
             self._over = True
             return b""
+        text = self._pattern.text_of(events)
+        if text is not None:
+            self._note_text(text, len(events))
+            return events
         passing: list[bytes] = []
         as_it_came = not self._finished
         for payload in payloads(events):

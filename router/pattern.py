@@ -19,22 +19,19 @@ class Pattern:
     `index` is that of the choice which the chunk's text belongs to.
     """
 
-    __slots__ = ("_after", "_before", "_lessons", "index")
+    __slots__ = ("_after", "_before", "_event_after", "_event_before", "_lessons", "index")
 
     def __init__(self) -> None:
-        self._before = self._after = b""
+        self.forget()
         self._lessons = 0
         self.index = 0
 
     def text_in(self, payload: bytes) -> str | None:
-        before, after = self._before, self._after
-        if not before or not payload.startswith(before) or not payload.endswith(after):
-            return None
-        try:
-            text = orjson.loads(payload[len(before) - 1 : len(payload) - len(after) + 1])
-        except orjson.JSONDecodeError:
-            return None
-        return text if type(text) is str else None
+        return _between(self._before, payload, self._after)
+
+    def text_of(self, events: bytes) -> str | None:
+        """The same for the bytes of one whole event."""
+        return _between(self._event_before, events, self._event_after)
 
     def learn(self, payload: bytes, index: int, text: str) -> None:
         """`payload` holds `text` for the choice `index`, and nothing else that a reader would have to know."""
@@ -46,6 +43,18 @@ class Pattern:
         at = payload.find(written)
         if payload.count(written) == 1 and payload[:at].rstrip(b" ").endswith(_NAME):
             self._before, self._after = payload[: at + 1], payload[at + len(written) - 1 :]
+            self._event_before, self._event_after = b"data: " + self._before, self._after + b"\n\n"
 
     def forget(self) -> None:
-        self._before = self._after = b""
+        self._before = self._after = self._event_before = self._event_after = b""
+
+
+def _between(before: bytes, data: bytes, after: bytes) -> str | None:
+    """The JSON string whose quotes end `before` and begin `after`; None where that is not what is in `data`."""
+    if not before or not data.startswith(before) or not data.endswith(after):
+        return None
+    try:
+        text = orjson.loads(data[len(before) - 1 : len(data) - len(after) + 1])
+    except orjson.JSONDecodeError:
+        return None
+    return text if type(text) is str else None

@@ -5,7 +5,7 @@ Nothing but health is open: every other path asks for a tenant's key, the metric
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -25,9 +25,8 @@ class Front:
         self._hot = hot
         self._rest = rest
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._hot.get(scope["path"])
-        await (endpoint or self._rest)(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (self._hot.get(scope["path"]) or self._rest)(scope, receive, send)
 
 
 def pages_app(pages: Iterable[APIRouter]) -> FastAPI:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.sse import event
 from router.pattern import Pattern
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -30,6 +31,7 @@ def test_what_is_recognised_is_what_parsing_finds(first: str, then: str) -> None
     pattern = learnt(first)
     found = pattern.text_in(chunk(then))
     assert found in (then, None)
+    assert found == pattern.text_of(event(chunk(then)))
     if chunk(first).count(orjson.dumps(first)) == 1:
         assert found == then
         assert pattern.index == 2
@@ -62,6 +64,7 @@ def test_no_bytes_are_taken_for_what_they_are_not(first: str, inside: bytes) -> 
 def test_chunks_that_differ_in_more_are_not_recognised(other: bytes) -> None:
     assert learnt().text_in(chunk("x")) == "x"
     assert learnt().text_in(other) is None
+    assert learnt().text_of(event(other)) is None
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,15 @@ def test_spaces_are_no_obstacle(written: bytes) -> None:
 )
 def test_nothing_is_learnt_where_the_text_may_stand_elsewhere(payload: bytes) -> None:
     assert learnt("Hello", payload).text_in(payload) is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [event(chunk("x")) * 2, chunk("x"), event(chunk("x"))[:-1], b": ping\n\n" + event(chunk("x")), b"", b"\n\n"],
+)
+def test_one_event_is_told_from_more_and_from_less(events: bytes) -> None:
+    assert learnt().text_of(event(chunk("x"))) == "x"
+    assert learnt().text_of(events) is None
 
 
 def test_after_many_vain_lessons_it_gives_up() -> None:
