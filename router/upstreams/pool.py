@@ -28,7 +28,7 @@ class Pool:
         """Places taken: by connections, by those being made, and by those about to be."""
         self._all: set[Connection] = set()
         self._idle: list[Connection] = []
-        """The one used last at the end."""
+        """The one used last at the end. Those that broke stay until somebody looks."""
         self._row: deque[asyncio.Future[Connection | None]] = deque()
         """Who waits: for a connection, or for None, which is a place to make one in."""
         self._pruning: asyncio.TimerHandle | None = None
@@ -143,8 +143,6 @@ class Pool:
         if connection not in self._all:
             return  # it never got as far as being used
         self._all.remove(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
         self._leave()
         if self._emptied is not None and not self._all and not self._emptied.done():
             self._emptied.set_result(None)

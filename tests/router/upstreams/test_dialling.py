@@ -88,13 +88,21 @@ async def test_an_ipv6_address_is_reached() -> None:
 
 
 class Resolving(asyncio.SelectorEventLoop):
-    """Every name stands for these addresses. `asked` counts how often anybody wanted to know."""
+    """Every name stands for these addresses. It is written down who asks for them, and what is tried."""
 
     addresses: tuple[tuple[str, int], ...] = ()
-    asked = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Any] = []
+        self.tried: list[Any] = []
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        self.tried.append(address)
+        await super().sock_connect(sock, address)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        self.asked += 1
+        self.asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in self.addresses]
 
 
@@ -103,10 +111,12 @@ async def reached_beside(*dead: tuple[str, int]) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, Resolving)
     async with await asyncio.start_server(answering, "127.0.0.1", 0) as server:
-        loop.addresses = (*dead, server.sockets[0].getsockname())
+        answers = server.sockets[0].getsockname()
+        loop.addresses = (*dead, answers)
         dialler = Dialler(Origin("up", 1, False), connect_s=0.5)
         assert [await reached(dialler) for _ in range(3)] == [b"{}"] * 3
-    assert loop.asked == 1, "what is known is not asked again"
+    assert loop.asked == ["up"], "what is known is not asked again"
+    assert loop.tried == [*dead, answers, answers, answers], "what worked comes first"
 
 
 def test_a_name_is_reached_where_one_of_its_addresses_answers() -> None:

@@ -22,12 +22,14 @@ MUCH = 64 * 1024 * 1024
 
 
 class Script(asyncio.Transport):
-    """The far end of no socket, which counts what is written and forgets it."""
+    """The far end of no socket."""
 
-    writes = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.writes += 1
+        self.writes.append(bytes(data))
 
     def abort(self) -> None:
         pass
@@ -97,6 +99,10 @@ ANSWERS: dict[str, tuple[bytes, Answer]] = {
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         Answer(200, {b"content-length": b"2"}, b"{}", False),
     ),
+    "sloppiness that others let pass": (
+        b"HTTP/1.1 200 OK\nX: a\x01b\nTransfer-Encoding: chunked\n\n2 \r\n{}\r\n0\r\n\r\n",
+        Answer(200, {b"x": b"a\x01b", b"transfer-encoding": b"chunked"}, b"{}", True),
+    ),
 }
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nX: 1\r\n\r\nall there is"
 
@@ -138,6 +144,26 @@ def test_anything_is_an_answer_or_a_fault(lines: list[bytes], end: bytes, places
 
 
 @pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 099 Odd\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"SSH-2.0-x\r\n",
+    ],
+    ids=["a status below all", "another protocol", "never was HTTP"],
+)
+async def test_what_is_no_answer_is_named_so(data: bytes) -> None:
+    with pytest.raises(NotHTTP):
+        await answer_of([data])
+
+
+@pytest.mark.parametrize("framing", [b"Transfer-Encoding: Chunked", b"Content-Length: 8"])
+async def test_a_body_with_an_end_of_its_own_does_not_end_with_its_connection(framing: bytes) -> None:
+    with pytest.raises(ConnectionResetError):
+        await answer_of([b"HTTP/1.1 200 OK\r\n", framing, b"\r\n\r\n1\r\na\r\n"], eof=True)
+
+
+@pytest.mark.parametrize(
     "surplus", [b"HTTP/1.1 200 OK\r\n", b"H", http(b"{}"), b"garbage"], ids=["begun", "a byte", "whole", "garbage"]
 )
 async def test_what_comes_after_an_answer_spoils_the_connection_and_not_the_answer(surplus: bytes) -> None:
@@ -168,7 +194,27 @@ async def test_head_and_body_of_a_request_go_out_together() -> None:
     connection.data_received(http(b"{}"))
     await asking
     connection.connection_lost(None)
-    assert script.writes == 1
+    assert script.writes == [ASKED + bytes(100_000)]
+
+
+async def test_a_large_body_goes_out_in_pieces_and_only_while_they_are_taken() -> None:
+    connection, script = Connection(lambda _: None), Script()
+    connection.connection_made(script)
+    body = bytes(range(256)) * 8192
+    asking = asyncio.ensure_future(connection.ask(ASKED, body, soon()))
+    await asyncio.sleep(0)
+    assert len(script.writes) == 2, "the head and a piece, and then others have their turn"
+    connection.pause_writing()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(script.writes) == 2
+    connection.resume_writing()
+    for _ in range(40):
+        await asyncio.sleep(0)
+    assert b"".join(script.writes) == ASKED + body
+    connection.data_received(http(b"{}"))
+    await asking
+    connection.connection_lost(None)
 
 
 # --- on real sockets -----------------------------------------------------------------------------------

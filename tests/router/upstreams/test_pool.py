@@ -85,7 +85,8 @@ async def test_a_connection_that_cannot_be_used_again_is_not(answer: Sends) -> N
 
 
 async def test_an_answer_that_was_not_read_to_its_end_takes_its_connection_along() -> None:
-    async with pooled(Sends((STREAM_HEAD, chunk(b"a")), "hang"), GOOD) as (pool, wire):
+    async with pooled(GOOD, Sends((STREAM_HEAD, chunk(b"a")), "hang"), GOOD) as (pool, wire):
+        assert await whole(pool) == b"{}"
         connection = await ask(pool)
         assert await connection.read() == b"a"
         pool.release(connection)
@@ -122,6 +123,31 @@ async def test_what_nobody_uses_is_closed() -> None:
             await gone(connection)
         assert await whole(pool) == b"{}"
         assert wire.connections == 5
+
+
+async def test_what_is_used_stays() -> None:
+    async with pooled(GOOD, limit=2, keep_s=0.5) as (pool, wire):
+        unused, used = await ask(pool), await ask(pool)
+        await read_all(unused)
+        pool.release(unused)
+        while unused.alive:
+            await read_all(used)
+            pool.release(used)
+            await asyncio.sleep(0.005)
+            assert await ask(pool) is used
+        assert wire.connections == 2
+
+
+async def test_a_connection_that_breaks_as_it_is_handed_on_is_no_turn() -> None:
+    async with pooled(GOOD) as (pool, wire):
+        holding = await ask(pool)
+        await read_all(holding)
+        waiting = [asyncio.create_task(whole(pool)) for _ in range(2)]
+        await asyncio.sleep(0)
+        pool.release(holding)
+        holding.abort()
+        assert await asyncio.gather(*waiting) == [b"{}"] * 2
+        assert wire.connections == 2
 
 
 async def test_never_more_than_the_bound_and_everyone_in_turn() -> None:
