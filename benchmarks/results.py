@@ -51,8 +51,8 @@ class Part:
 
 PARTS = (
     Part("overhead", "Cost of a request", overhead.short, overhead_results.markdown, overhead_results.targets),
-    Part("streams", "Streams", lambda: streams.run(2), streams.markdown, streams.targets),
-    Part("soak", "Soak", lambda: soak.run(1), soak_results.markdown, soak_results.targets),
+    Part("streams", "Streams", lambda: streams.run(1), streams.markdown, streams.targets),
+    Part("soak", "Soak", lambda: soak.run(0.9), soak_results.markdown, soak_results.targets),
     Part("scale", "Scale", lambda: scale.run(2, 2, counted=500), scale.markdown, scale.targets),
 )
 

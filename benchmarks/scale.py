@@ -124,8 +124,9 @@ def run(
     """A result for each set-up, and one for the limit. The set-ups stand side by side and are loaded in turn."""
     with ExitStack() as books:
         with ExitStack() as servers:
+            others = tree(getpid())
             mock_url = servers.enter_context(whole())
-            mock = next(pid for pid in tree(getpid()) if pid != getpid())
+            mock = next(pid for pid in tree(getpid()) if pid not in others)
             setups = _setups(books, servers, mock_url, postgres)
             for kind in KINDS:
                 for setup in setups:

@@ -356,6 +356,12 @@ class House:
             counter("weir_events_rejected", "Usage events set aside.", lambda: writer.report.rejected)
         gauge("weir_database_up", "1 while the ledger's database answers.", self._database_up)
         self.metrics.labelled_gauge(
+            "weir_upstream_connections",
+            "Open connections to an upstream.",
+            "upstream",
+            self._upstream_connections,
+        )
+        self.metrics.labelled_gauge(
             "weir_breaker_open", "1 while a model is left alone.", "model", self._open_breakers
         )
 
@@ -364,6 +370,10 @@ class House:
 
     def _database_up(self) -> bool:
         return self.keys.database_up and self.writer.report.database_up
+
+    def _upstream_connections(self) -> dict[str, float]:
+        upstreams = self.fleet.running.items()
+        return {name: up.connections for name, up in upstreams if isinstance(up, OpenAIUpstream)}
 
     def _open_breakers(self) -> dict[str, float]:
         states = self.breakers.states(time.perf_counter())

@@ -86,6 +86,11 @@ class OpenAIUpstream:
         self._pool: Pool | None = None
         self._closed = False
 
+    @property
+    def connections(self) -> int:
+        """Open ones, in use and kept."""
+        return 0 if self._pool is None else len(self._pool)
+
     async def start(self) -> None:
         """Make the pool. Nothing is sent: an upstream that is down now may be up later."""
         self._ready()

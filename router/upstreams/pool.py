@@ -35,6 +35,10 @@ class Pool:
         self._closed = False
         self._emptied: asyncio.Future[None] | None = None
 
+    def __len__(self) -> int:
+        """Connections that are open or being made."""
+        return self._open
+
     async def ask(self, head: bytes, body: bytes, due: float) -> Connection:
         """Send a request; returns the connection, which is to be released, once its answer's headers are in.
 

@@ -66,7 +66,7 @@ async def test_a_connection_is_used_again_the_last_one_first() -> None:
             assert connection is second
             await read_all(connection)
             pool.release(connection)
-        assert wire.connections == 2
+        assert wire.connections == len(pool) == 2
 
 
 @pytest.mark.parametrize(
