@@ -52,7 +52,7 @@ class Part:
 PARTS = (
     Part("overhead", "Cost of a request", overhead.short, overhead_results.markdown, overhead_results.targets),
     Part("streams", "Streams", lambda: streams.run(1), streams.markdown, streams.targets),
-    Part("soak", "Soak", lambda: soak.run(0.9), soak_results.markdown, soak_results.targets),
+    Part("soak", "Soak", lambda: soak.run(0.75, warm_s=35), soak_results.markdown, soak_results.targets),
     Part("scale", "Scale", lambda: scale.run(2, 2, counted=500), scale.markdown, scale.targets),
 )
 
