@@ -140,6 +140,7 @@ _CAVEATS = """\
   normal setting: LiteLLM under Granian, with a key and without a database; TensorZero without observability and
   keys; Portkey without keys and without its console. The bare forwarder (`bare.py`) and nginx have no features.
 - One worker is one process. TensorZero's uses as many cores as it finds free, the others one: compare CPU seconds.
+- A minute is short for the slope of memory, as a heap settles for longer: `soak.py` has ten, and is the judge.
 - wrk corrects its quantiles for the requests that it could not send while it waited, for all systems alike.
 - Not measured: TLS, networks, real providers, long prompts, semantic cache, peers with databases.
 """
