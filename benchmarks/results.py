@@ -142,7 +142,8 @@ _CAVEATS = """\
 - One worker is one process. TensorZero's uses as many cores as it finds free, the others one: compare CPU seconds.
 - A minute is short for the slope of memory, as a heap settles for longer: `soak.py` has ten, and is the judge.
 - wrk corrects its quantiles for the requests that it could not send while it waited, for all systems alike.
-- Not measured: TLS, networks, real providers, long prompts, semantic cache, peers with databases.
+- Not measured, since Weir has none yet: classifier, encoder, budgets, semantic cache.
+- Not measured either: TLS, networks, real providers, long prompts, peers with databases.
 """
 
 

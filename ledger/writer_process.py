@@ -78,6 +78,7 @@ class WriterProcess:
 
     async def _live(self) -> int:
         """One life of the process; its exit status. Raises OSError where it cannot be started."""
+        path = os.pathsep.join(filter(None, (_HOME, os.environ.get("PYTHONPATH"))))
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # the modules of the folder Weir was started in are not Weir's
@@ -85,7 +86,7 @@ class WriterProcess:
             "ledger.writer_child",
             stdin=PIPE,
             start_new_session=True,  # Ctrl-C is for the server, which lets answers end first
-            env={**os.environ, "PYTHONPATH": _HOME},
+            env={**os.environ, "PYTHONPATH": path},
         )
         try:
             stdin = cast("asyncio.StreamWriter", process.stdin)
