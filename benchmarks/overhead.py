@@ -27,7 +27,7 @@ from benchmarks.mock_upstream import whole
 from benchmarks.overhead_results import HIT, cell, markdown, ratio, targets
 from benchmarks.peers import PINNED
 from benchmarks.processes import Usage, usage
-from benchmarks.systems import SYSTEMS, Running, System, running, weir_metric
+from benchmarks.systems import SYSTEMS, Running, System, require_programs, running, weir_metric
 from benchmarks.targets import lines, table
 
 CONNECTIONS = (1, 4, 32, 128)
@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("--rates", default=",".join(map(str, RATES)), help="open loop; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="one JSON line per system, and one per target")
     args = parser.parse_args()
+    require_programs()
     names = args.systems.split(",")
     if unknown := set(names) - SYSTEMS.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")

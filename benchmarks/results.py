@@ -29,7 +29,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import overhead, overhead_results, peers, scale, soak, soak_results, streams
-from benchmarks.systems import ROOT
+from benchmarks.systems import ROOT, require_programs
 from benchmarks.targets import Target, table
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -184,6 +184,7 @@ def main() -> None:
     chosen = args.only.split(",")
     if unknown := set(chosen) - set(names):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    require_programs()
     peers.install()
     began = time.monotonic()
     findings = [measured(part) for part in PARTS if part.name in chosen]

@@ -39,7 +39,7 @@ from benchmarks.mock_upstream import whole
 from benchmarks.processes import tree, usage
 from benchmarks.scale_setups import COUNTED, COUNTED_KEY, KEY, LOADED, Weir, fresh_database, new_folder, serving
 from benchmarks.scale_totals import Totals, asked, booked, crowd, slow_upstream
-from benchmarks.systems import SYSTEMS
+from benchmarks.systems import SYSTEMS, require_programs
 from benchmarks.targets import Target, at_least, below, lines, table
 
 POSTGRES = "postgresql://postgres@127.0.0.1:5432"
@@ -281,6 +281,7 @@ def main() -> None:
     parser.add_argument("--database", default=POSTGRES, help="a PostgreSQL server; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="one JSON line per set-up, and one per target")
     args = parser.parse_args()
+    require_programs()
     seconds, rounds, counted = (2, 2, 500) if args.short else (args.seconds, args.rounds, args.counted)
     results = run(seconds, rounds, counted=counted, postgres=args.database)
     if args.json:

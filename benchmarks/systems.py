@@ -21,7 +21,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -152,6 +152,13 @@ def _end(started: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(started.pid, signal.SIGKILL)
     started.wait()
+
+
+def require_programs(names: Sequence[str] = ("nginx", "wrk")) -> None:
+    """Exits with advice where one of them is missing."""
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        sys.exit(f"{' and '.join(missing)}: not installed, and needed here. On Debian: apt install nginx-light wrk")
 
 
 def free_port() -> int:

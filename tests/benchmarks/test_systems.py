@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from benchmarks.mock_upstream import streaming
 from benchmarks.peers import PINNED
 from benchmarks.processes import tree
-from benchmarks.systems import SYSTEMS, Command, Place, System, ask, process, running, weir_metric
+from benchmarks.systems import SYSTEMS, Command, Place, System, ask, process, require_programs, running, weir_metric
 from tests.e2e.running import eventually
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="benchmarks need Linux")
@@ -91,3 +92,9 @@ def test_what_a_system_has_started_ends_with_it(tmp_path: Path) -> None:
 def test_direct_is_the_mock_itself(mock: str) -> None:
     with running(SYSTEMS["direct"], mock + "/") as direct:
         assert (direct.base_url, direct.pid) == (mock, None)
+
+
+def test_a_program_that_is_missing_is_named_with_advice() -> None:
+    require_programs([sys.executable])
+    with pytest.raises(SystemExit, match=r"^no-such-program: not installed.* apt install"):
+        require_programs([sys.executable, "no-such-program"])
