@@ -134,17 +134,15 @@ class Tee:
         self._keep(chunk, len(payload))
         for choice in choices:
             self._note_choice(choice)
-        if self._finished:
-            self._pattern.forget()
+        self._pattern.forget()
+        if not self._finished and not isinstance(usage, dict):
+            self._learn(payload, choices)
         if len(self._finished) < self._choices:
-            if not self._finished and not isinstance(usage, dict):
-                self._learn(payload, choices)
             return passing
         self._over = len(self.ending) >= _MOST_CLOSING_EVENTS
         return self.ending
 
     def _learn(self, payload: bytes, choices: Sequence[Mapping[str, Any]]) -> None:
-        self._pattern.forget()
         if len(choices) == 1 and (text := text_alone(choices[0])) is not None:
             self._pattern.learn(payload, index_of(choices[0]), text)
 

@@ -74,8 +74,8 @@ class Turn:
 
     @property
     def started(self) -> bool:
-        """Whether the answer has begun."""
-        return self._head is not None
+        """Whether any of the answer was sent."""
+        return self._head == b""
 
     def begin(self) -> None:
         connection = self._connection
@@ -142,7 +142,7 @@ class Turn:
             await self._connection.app(self._scope, self.receive, self.send)
         except Exception as error:
             log.exception("%s %s failed", self._scope["method"], self._scope["path"])
-            if self._head is None and not self._lost:
+            if not self.started and not self._lost:
                 self._connection.transport.write(closing_error(500, error))
         finally:
             self._connection.turns.discard(self)

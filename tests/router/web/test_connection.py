@@ -414,6 +414,17 @@ async def test_an_application_that_fails_is_a_500(caplog: pytest.LogCaptureFixtu
         assert "a secret detail" in caplog.text
 
 
+async def test_one_that_has_only_announced_its_answer_has_sent_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise KeyError("early")
+
+    async with serving(fail) as house, house.client() as client:
+        client.writer.write(ASKED)
+        assert (await client.read_all()).startswith(b"HTTP/1.1 500 ")
+        assert "early" in caplog.text
+
+
 async def test_one_that_fails_in_the_middle_cuts_its_answer(caplog: pytest.LogCaptureFixture) -> None:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
