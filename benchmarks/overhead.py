@@ -12,7 +12,6 @@ Weir is measured twice: with texts that never repeat, which all pass through, an
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -28,7 +27,7 @@ from benchmarks.overhead_results import HIT, cell, markdown, ratio, targets
 from benchmarks.peers import PINNED
 from benchmarks.processes import Usage, usage
 from benchmarks.systems import SYSTEMS, Running, System, require_programs, running, weir_metric
-from benchmarks.targets import lines, table
+from benchmarks.targets import tell
 
 CONNECTIONS = (1, 4, 32, 128)
 RATES = (50, 200, 1000)
@@ -191,11 +190,7 @@ def main() -> None:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
     numbers = [[int(number) for number in text.split(",") if number] for text in (args.connections, args.rates)]
     results = short(names) if args.short else run(args.seconds, args.rounds, names, *numbers)
-    if args.json:
-        for line in [*results, *lines(targets(results))]:
-            print(json.dumps(line))
-    else:
-        print(f"{markdown(results)}\n\n{table(targets(results))}")
+    tell(results, markdown(results), targets(results), as_json=args.json)
 
 
 if __name__ == "__main__":

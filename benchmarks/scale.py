@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import resource
 import sys
 import time
@@ -38,9 +37,10 @@ from benchmarks.load import MARK, Load, closed
 from benchmarks.mock_upstream import whole
 from benchmarks.processes import tree, usage
 from benchmarks.scale_setups import COUNTED, COUNTED_KEY, KEY, LOADED, Weir, fresh_database, new_folder, serving
-from benchmarks.scale_totals import Totals, asked, booked, crowd, slow_upstream
+from benchmarks.scale_totals import Totals, asked, booked, crowd
+from benchmarks.slow_upstream import slow_upstream
 from benchmarks.systems import SYSTEMS, require_programs
-from benchmarks.targets import Target, at_least, below, lines, table
+from benchmarks.targets import Target, at_least, below, tell
 
 POSTGRES = "postgresql://postgres@127.0.0.1:5432"
 SETUPS = {"1 worker": (1, 1), "2 workers": (1, 2), "2 replicas": (2, 1)}
@@ -284,11 +284,7 @@ def main() -> None:
     require_programs()
     seconds, rounds, counted = (2, 2, 500) if args.short else (args.seconds, args.rounds, args.counted)
     results = run(seconds, rounds, counted=counted, postgres=args.database)
-    if args.json:
-        for line in [*results, *lines(targets(results))]:
-            print(json.dumps(line))
-    else:
-        print(f"{markdown(results)}\n\n{table(targets(results))}")
+    tell(results, markdown(results), targets(results), as_json=args.json)
     sys.exit(not all(result["right"] for result in results))
 
 

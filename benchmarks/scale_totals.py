@@ -11,23 +11,19 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from typing import Any
 
 import aiohttp
 
 from benchmarks.scale_setups import Weir
+from benchmarks.slow_upstream import SlowUpstream
 from contracts.money import plain
 
 _AT_A_TIME = 16
-_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -96,68 +92,9 @@ class Crowd:
     other: int
 
 
-class _Slow(ThreadingHTTPServer):
-    """An upstream that takes its time, and counts how many it answers at a time."""
-
-    daemon_threads = True
-    request_queue_size = 1024
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _SlowHandler)
-        self.lock = threading.Lock()
-        self.now = self.most = 0
-
-    @property
-    def url(self) -> str:
-        """Its origin, without a path."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _SlowHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Slow
-    ANSWER = json.dumps(
-        {
-            "id": "chatcmpl-slow",
-            "object": "chat.completion",
-            "created": 1767225600,
-            "model": "mock",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "."}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 24, "completion_tokens": 1, "total_tokens": 25},
-        }
-    ).encode()
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        with self.server.lock:
-            self.server.now += 1
-            self.server.most = max(self.server.most, self.server.now)
-        time.sleep(_PAUSE_S)
-        with self.server.lock:
-            self.server.now -= 1
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(self.ANSWER)))
-        self.end_headers()
-        self.wfile.write(self.ANSWER)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Nothing."""
-
-
-@contextmanager
-def slow_upstream() -> Iterator[_Slow]:
-    with _Slow() as upstream:
-        serving = threading.Thread(target=upstream.serve_forever, args=(0.01,))
-        serving.start()
-        try:
-            yield upstream
-        finally:
-            upstream.shutdown()
-            serving.join()
-
-
-async def crowd(upstream: _Slow, url: str, headers: Mapping[str, str], waves: Sequence[Sequence[bytes]]) -> Crowd:
+async def crowd(
+    upstream: SlowUpstream, url: str, headers: Mapping[str, str], waves: Sequence[Sequence[bytes]]
+) -> Crowd:
     """Send each wave at once, every request on a connection of its own, so that all workers get some."""
     statuses: list[int] = []
 

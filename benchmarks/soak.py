@@ -66,7 +66,7 @@ from benchmarks.systems import (
     weir_config,
     weir_metric,
 )
-from benchmarks.targets import lines, table
+from benchmarks.targets import tell
 
 _GAP_S, _TOKENS = 0.005, 16  # of the mock's streams
 _SAMPLE_S = 0.5
@@ -291,11 +291,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line with the samples, and one per target")
     args = parser.parse_args()
     results = run(1 if args.short else args.minutes, args.clients, args.warm_up)
-    if args.json:
-        for line in [*results, *lines(targets(results))]:
-            print(json.dumps(line))
-    else:
-        print(f"{markdown(results)}\n\n{table(targets(results))}")
+    tell(results, markdown(results), targets(results), as_json=args.json)
     sys.exit(1 if results[0]["problems"] else 0)
 
 

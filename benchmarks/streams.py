@@ -15,7 +15,6 @@ Weir is as shipped, but for `max_connections` of its upstream, which is raised t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import secrets
@@ -35,7 +34,7 @@ from benchmarks.peers import PINNED
 from benchmarks.processes import tree, usage
 from benchmarks.stream_client import STALL_MS, Order, hold
 from benchmarks.systems import SYSTEMS, Command, Place, Running, System, running
-from benchmarks.targets import Target, at_least, below, lines, table
+from benchmarks.targets import Target, at_least, below, tell
 
 STREAMS = (512, 2000)
 RAMP_S = 3
@@ -256,11 +255,7 @@ def main() -> None:
     args = parser.parse_args()
     streams = [int(number) for number in args.streams.split(",")]
     results = run(1 if args.short else args.seconds, args.systems.split(","), streams, args.ramp)
-    if args.json:
-        for line in [*results, *lines(targets(results))]:
-            print(json.dumps(line))
-    else:
-        print(f"{markdown(results)}\n\n{table(targets(results))}")
+    tell(results, markdown(results), targets(results), as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,15 @@ def table(targets: Sequence[Target]) -> str:
     verdicts = {True: "met", False: "**missed**", None: "not measured"}
     rows = [f"| {t.what} | {t.target} | {t.figure} | {verdicts[t.met]} |" for t in targets]
     return "\n".join(["| what | target | figure | verdict |", "| --- | --- | ---: | --- |", *rows])
+
+
+def tell(results: list[dict[str, Any]], text: str, targets: Sequence[Target], *, as_json: bool) -> None:
+    """What a benchmark prints in the end: a JSON line for each result and each target, or `text` and a table."""
+    if as_json:
+        for line in [*results, *lines(targets)]:
+            print(json.dumps(line))
+    else:
+        print(f"{text}\n\n{table(targets)}")
 
 
 def lines(targets: Sequence[Target]) -> list[dict[str, object]]:

@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks.scale import KINDS, Measured, Setup, _result, markdown, targets
 from benchmarks.scale_setups import COUNTED, LOADED, Weir
-from benchmarks.scale_totals import Totals, asked, crowd, slow_upstream
+from benchmarks.scale_totals import Totals, asked, crowd
+from benchmarks.slow_upstream import slow_upstream
 
 SAID = Totals(requests=4, hits=1, prompt_tokens=72, completion_tokens=36, cost=Decimal("0.0000324"))
 CPU = {"weir": 0.9, "load": 0.2, "mock": 0.1, "rest": 0.5}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -103,6 +104,16 @@ class RunningWeir:
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
+
+
+async def stream_once(client: AsyncOpenAI, finished: list[str]) -> None:
+    """Ask the model `talker` a question that was never asked; note the id of its answer once that is whole."""
+    reply = await client.chat.completions.with_raw_response.create(
+        model="talker", messages=[{"role": "user", "content": f"Talk, please: {random.random()}"}], stream=True
+    )
+    async for chunk in reply.parse():
+        if chunk.choices and chunk.choices[0].finish_reason:
+            finished.append(reply.headers["x-weir-request-id"])
 
 
 def environment(state: Path, **more: str) -> dict[str, str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from pathlib import Path
 
 import openai
 import pytest
 
-from tests.e2e.running import RunningWeir, running_weir, write_config
+from tests.e2e.running import RunningWeir, running_weir, stream_once, write_config
 
 STREAMS = 32
 
@@ -20,14 +19,7 @@ async def _stream_until_cut(weir: RunningWeir, finished: list[str]) -> None:
     async with weir.async_client() as client:
         while True:
             try:
-                reply = await client.chat.completions.with_raw_response.create(
-                    model="talker",
-                    messages=[{"role": "user", "content": f"Talk, please: {random.random()}"}],
-                    stream=True,
-                )
-                async for chunk in reply.parse():
-                    if chunk.choices and chunk.choices[0].finish_reason:
-                        finished.append(reply.headers["x-weir-request-id"])
+                await stream_once(client, finished)
             except (openai.APIError, OSError):
                 return
             except Exception as error:

@@ -11,13 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +23,18 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.slow_upstream import SlowUpstream, slow_upstream
 from ledger.keys import hash_of
-from tests.e2e.running import ACME_HASH, ROOT, RunningWeir, environment, eventually, running_weir, write_config
+from tests.e2e.running import (
+    ACME_HASH,
+    ROOT,
+    RunningWeir,
+    environment,
+    eventually,
+    running_weir,
+    stream_once,
+    write_config,
+)
 
 PRICE = {"input": "1", "output": "2"}
 KEY = "sk-weir-demo-acme"
@@ -177,69 +184,11 @@ def test_a_reload_reaches_all_workers(weir: RunningWeir, how: str) -> None:
             assert connection.ask("auto") == 404
 
 
-class Upstream(ThreadingHTTPServer):
-    """Answers after `pause_s`, and counts how many it answers at a time."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, pause_s: float) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.pause_s = pause_s
-        self.lock = threading.Lock()
-        self.now = self.most = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Upstream
-    BODY = json.dumps(
-        {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "slow",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
-        }
-    ).encode()
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        with self.server.lock:
-            self.server.now += 1
-            self.server.most = max(self.server.most, self.server.now)
-        time.sleep(self.server.pause_s)
-        with self.server.lock:
-            self.server.now -= 1
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(self.BODY)))
-        self.end_headers()
-        self.wfile.write(self.BODY)
-
-    def log_message(self, *_: object) -> None: ...
-
-
-@contextmanager
-def slow_upstream(pause_s: float) -> Iterator[Upstream]:
-    with Upstream(pause_s) as upstream:
-        serving = threading.Thread(target=upstream.serve_forever, args=(0.01,))
-        serving.start()
-        yield upstream
-        upstream.shutdown()
-        serving.join()
-
-
-def config_over(folder: Path, upstream: Upstream, most: int) -> Path:
+def config_over(folder: Path, upstream: SlowUpstream, most: int) -> Path:
     return write_config(
         folder,
         server={"admin_key": "${WEIR_ADMIN_KEY}", "max_concurrent": most},
-        upstreams={"slow": {"kind": "openai", "base_url": upstream.url}},
+        upstreams={"slow": {"kind": "openai", "base_url": f"{upstream.url}/v1"}},
         models={"slow": {"upstream": "slow", "price": PRICE}},
         routes={"auto": {"candidates": ["slow"], "attempts": {"retries": 0}}},
     )
@@ -303,14 +252,7 @@ async def _stream_again_and_again(weir: RunningWeir, finished: list[str], stop: 
     async with weir.async_client() as client:
         while not stop.is_set():
             try:
-                reply = await client.chat.completions.with_raw_response.create(
-                    model="talker",
-                    messages=[{"role": "user", "content": f"Talk, please: {random.random()}"}],
-                    stream=True,
-                )
-                async for chunk in reply.parse():
-                    if chunk.choices and chunk.choices[0].finish_reason:
-                        finished.append(reply.headers["x-weir-request-id"])
+                await stream_once(client, finished)
             except openai.APIConnectionError as error:
                 assert not isinstance(error.__cause__, httpx.ConnectError), "refused"
             except (openai.APIError, httpx.HTTPError):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.upstreams.http1 import Connection, NotHTTP, head
-from tests.router.upstreams.wire import STREAM_END, STREAM_HEAD, Sends, chunk, http, listening
+from tests.router.upstreams.wire import STREAM_END, STREAM_HEAD, Sends, accepting, chunk, http, listening
 
 ASKED = head("POST", "/v1/x", {"host": "up"}) + b"content-length: 0\r\n\r\n"
 MUCH = 64 * 1024 * 1024
@@ -245,29 +245,8 @@ async def serving(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
 ) -> AsyncIterator[Connection]:
     """A connection to a server that does just what `serve` says, and is cut off at the end."""
-    tasks: list[asyncio.Task[None]] = []
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.append(task)
-        try:
-            await serve(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        async with reaching(server.sockets[0].getsockname()[1]) as connection:
-            yield connection
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks)
-        await server.wait_closed()
+    async with accepting(serve) as port, reaching(port) as connection:
+        yield connection
 
 
 def soon(seconds: float = 10) -> float:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -70,19 +70,29 @@ class Wire:
 @asynccontextmanager
 async def listening(*answers: Sends) -> AsyncIterator[Wire]:
     wire = Wire(list(answers))
+    async with accepting(wire.serve) as port:
+        wire.base_url = f"http://127.0.0.1:{port}/v1"
+        yield wire
+
+
+@asynccontextmanager
+async def accepting(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
+) -> AsyncIterator[int]:
+    """The port of a server that does with each connection just what `serve` says; at the end it is cut off."""
     tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        with suppress(asyncio.CancelledError):
-            await wire.serve(reader, writer)
+        with suppress(ConnectionError, asyncio.CancelledError):
+            await serve(reader, writer)
+        writer.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    wire.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
-        yield wire
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for task in tasks:
