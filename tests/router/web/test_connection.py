@@ -3,127 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import orjson
 import pytest
 
-from router.web.asgi import App, Receive, Scope, Send
-from router.web.connection import IDLE_S, LINGER_S, UNFINISHED_S, Connection
-from router.web.turn import Turn
-
-ASKED = b"POST /echo?x=1 HTTP/1.1\r\nHost: weir\r\nX-Name: \xe9\r\nContent-Length: 5\r\n\r\nhello"
-ASKED_AND_GONE = ASKED.replace(b"X-Name: \xe9", b"Connection: close")
-
-Act = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-async def body_of(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        assert message["type"] == "http.request"
-        body += message["body"]
-        if not message["more_body"]:
-            return body
-
-
-async def answer(send: Send, body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    await answer(send, scope["method"].encode() + b" " + await body_of(receive), (b"x-path", scope["raw_path"]))
-
-
-async def tell(scope: Scope, receive: Receive, send: Send) -> None:
-    """Everything of the scope that a page might read."""
-    headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-    told = {name: scope[name] for name in ("method", "path", "http_version", "scheme")}
-    await answer(send, orjson.dumps({**told, "headers": headers, "query": scope["query_string"].decode()}))
-
-
-def streams(*pieces: bytes) -> Act:
-    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
-        await body_of(receive)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    return stream
-
-
-@dataclass
-class House:
-    """An application behind a door. `client` opens a connection to it."""
-
-    port: int
-    connections: set[Connection] = field(default_factory=set)
-    turns: set[Turn] = field(default_factory=set)
-
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            yield Client(reader, writer)
-        finally:
-            writer.close()
-
-    @property
-    def only(self) -> Connection:
-        (connection,) = self.connections
-        return connection
-
-
-@dataclass
-class Client:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def ask(self, request: bytes) -> tuple[bytes, bytes]:
-        self.writer.write(request)
-        return await self.read()
-
-    async def read(self) -> tuple[bytes, bytes]:
-        """The next answer: its head, and its body, which has a length."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        return head, await self.reader.readexactly(length)
-
-    async def read_all(self) -> bytes:
-        """All that comes until the server closes."""
-        return await asyncio.wait_for(self.reader.read(), 10)
-
-
-@asynccontextmanager
-async def serving(app: App) -> AsyncIterator[House]:
-    house = House(0)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(app, house.connections, house.turns), "127.0.0.1", 0)
-    house.port = server.sockets[0].getsockname()[1]
-    try:
-        yield house
-    finally:
-        server.close()
-        tasks = [turn.task for turn in house.turns if turn.task is not None]
-        for task in tasks:
-            task.cancel()
-        for connection in tuple(house.connections):
-            connection.transport.abort()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
-
-
-async def eventually(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - what is waited for happens in a transport
-            await asyncio.sleep(0.005)
-
+from router.web.asgi import Receive, Scope, Send
+from router.web.connection import IDLE_S, LINGER_S, UNFINISHED_S
+from tests.router.web.serving import (
+    ASKED,
+    ASKED_AND_GONE,
+    Client,
+    answer,
+    body_of,
+    echo,
+    eventually,
+    serving,
+    tell,
+)
 
 # --- what is asked well
 
@@ -162,50 +58,12 @@ async def test_a_body_in_chunks_is_one_body() -> None:
         assert (await client.ask(chunked))[1] == b"POST hello"
 
 
-async def test_a_stream_is_sent_in_chunks_and_the_connection_stays() -> None:
-    async with serving(streams(b"He", b"llo")) as house, house.client() as client:
-        for _ in range(2):
-            client.writer.write(ASKED)
-            reply = await client.reader.readuntil(b"0\r\n\r\n")
-            head, _, body = reply.partition(b"\r\n\r\n")
-            assert b"transfer-encoding: chunked" in head
-            assert body == b"2\r\nHe\r\n3\r\nllo\r\n0\r\n\r\n"
-
-
-async def test_http_1_0_knows_no_chunks() -> None:
-    async with serving(streams(b"He", b"llo")) as house, house.client() as client:
-        client.writer.write(ASKED.replace(b"HTTP/1.1", b"HTTP/1.0"))
-        head, _, body = (await client.read_all()).partition(b"\r\n\r\n")
-        assert body == b"Hello"
-        assert b"connection: close" in head
-        assert b"chunked" not in head
-
-
 async def test_a_client_that_wants_it_closed_gets_it_closed() -> None:
     async with serving(echo) as house, house.client() as client:
         client.writer.write(ASKED_AND_GONE)
         reply = await client.read_all()
         assert reply.endswith(b"POST hello")
         assert reply.count(b"connection: close") == 1
-
-
-async def test_head_is_answered_by_a_head() -> None:
-    async with serving(echo) as house, house.client() as client:
-        client.writer.write(b"HEAD / HTTP/1.1\r\nHost: weir\r\n\r\n")
-        assert b"content-length: 5" in await client.reader.readuntil(b"\r\n\r\n")
-        assert (await client.ask(ASKED))[1] == b"POST hello"
-
-
-async def test_no_content_is_none() -> None:
-    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    async with serving(nothing) as house, house.client() as client:
-        client.writer.write(b"GET / HTTP/1.1\r\nHost: weir\r\n\r\n")
-        head = await client.reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 204 No Content")
-        assert b"chunked" not in head
 
 
 @pytest.mark.parametrize("known", [b"100-continue", b"100-Continue"])
@@ -315,66 +173,6 @@ async def test_one_who_goes_on_sending_is_heard_out() -> None:
 # --- clients that leave, or are slow
 
 
-async def test_a_client_that_leaves_is_noticed_and_nothing_is_sent_to_it() -> None:
-    seen: list[str] = []
-    gone = asyncio.Event()
-
-    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
-        await body_of(receive)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
-        seen.append((await receive())["type"])
-        await send({"type": "http.response.body", "body": b"y" * 1_000_000, "more_body": True})
-        gone.set()
-
-    async with serving(wait) as house:
-        async with house.client() as client:
-            client.writer.write(ASKED)
-            await client.reader.readuntil(b"x\r\n")
-        await asyncio.wait_for(gone.wait(), 10)
-        assert seen == ["http.disconnect"]
-        await eventually(lambda: not house.turns and not house.connections)
-
-
-async def test_one_that_leaves_in_the_middle_of_its_request_too() -> None:
-    seen: list[str] = []
-
-    async def read(scope: Scope, receive: Receive, send: Send) -> None:
-        while not seen or seen[-1] == "http.request":
-            seen.append((await receive())["type"])
-
-    async with serving(read) as house:
-        async with house.client() as client:
-            client.writer.write(ASKED[:-2])
-            await eventually(lambda: seen == ["http.request"])
-        await eventually(lambda: seen == ["http.request", "http.disconnect"])
-
-
-async def test_a_slow_reader_is_waited_for() -> None:
-    sent = 0
-
-    async def flood(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal sent
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(200):
-            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
-            sent += 1
-        await send({"type": "http.response.body", "body": b""})
-
-    async with serving(flood) as house, house.client() as client:
-        client.writer.write(ASKED)
-        await eventually(lambda: sent > 0)
-        before = -1
-        while before != sent:
-            before = sent
-            await asyncio.sleep(0.05)
-        assert sent < 200
-        reply = b""
-        while not reply.endswith(b"\r\n0\r\n\r\n"):
-            reply = reply[-10:] + await client.reader.read(1_000_000)
-        assert sent == 200
-
-
 async def test_a_fast_sender_is_held_back_until_its_body_is_read() -> None:
     read_on = asyncio.Event()
 
@@ -397,72 +195,6 @@ async def flow(client: Client, size: int) -> None:
     for _ in range(size // 1_000_000):
         client.writer.write(b"x" * 1_000_000)
         await client.writer.drain()
-
-
-# --- applications that fail
-
-
-async def test_an_application_that_fails_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        raise KeyError("a secret detail")
-
-    async with serving(fail) as house, house.client() as client:
-        client.writer.write(ASKED)
-        reply = await client.read_all()
-        assert reply.startswith(b"HTTP/1.1 500 ")
-        assert b"secret" not in reply
-        assert "a secret detail" in caplog.text
-
-
-async def test_one_that_has_only_announced_its_answer_has_sent_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        raise KeyError("early")
-
-    async with serving(fail) as house, house.client() as client:
-        client.writer.write(ASKED)
-        assert (await client.read_all()).startswith(b"HTTP/1.1 500 ")
-        assert "early" in caplog.text
-
-
-async def test_one_that_fails_in_the_middle_cuts_its_answer(caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
-        raise KeyError("late")
-
-    async with serving(fail) as house, house.client() as client:
-        client.writer.write(ASKED)
-        reply = await client.read_all()
-        assert reply.endswith(b"1\r\nx\r\n")
-        assert "late" in caplog.text
-
-
-@pytest.mark.parametrize("broken", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
-async def test_no_header_can_hold_another(broken: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    async def inject(scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, b"", (b"x-name", broken))
-
-    async with serving(inject) as house, house.client() as client:
-        client.writer.write(ASKED)
-        reply = await client.read_all()
-        assert reply.startswith(b"HTTP/1.1 500 ")
-        assert b"set-cookie" not in reply
-        assert "line break" in caplog.text
-
-
-@pytest.mark.parametrize("body", [b"1234", b"123456"])
-async def test_a_body_of_another_length_than_announced_is_cut(
-    body: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def lie(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-        await send({"type": "http.response.body", "body": body})
-
-    async with serving(lie) as house, house.client() as client:
-        client.writer.write(ASKED)
-        assert not (await client.read_all()).endswith(b"6")
-        assert "not as long" in caplog.text
 
 
 # --- what the server does with connections
