@@ -102,6 +102,17 @@ _WHOLE = _completion(
 )
 
 
+def chat_completion() -> bytes:
+    """The whole answer."""
+    return _WHOLE.encode()
+
+
+def chat_chunk(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+    """One chunk of a streamed answer."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    return dict(json.loads(_completion("chat.completion.chunk", [choice])))
+
+
 def _event(payload: str) -> bytes:
     """One server-sent event in a chunk of its own."""
     data = f"data: {payload}\n\n".encode()
@@ -109,8 +120,7 @@ def _event(payload: str) -> bytes:
 
 
 def _delta_event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-    return _event(_completion("chat.completion.chunk", [choice]))
+    return _event(json.dumps(chat_chunk(delta, finish_reason), separators=(",", ":")))
 
 
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
