@@ -200,28 +200,29 @@ class _Chunks:
     async def close(self) -> None: ...
 
 
-def pipeline() -> list[Cost]:
+def pipeline(requests: int = _REQUESTS, tokens: int = _TOKENS) -> list[Cost]:
+    """Of so many requests, and of streams of so many tokens."""
     with tempfile.TemporaryDirectory(prefix="bench-parts-") as folder:
-        return uvloop.run(_pipeline(Path(folder)))
+        return uvloop.run(_pipeline(Path(folder), requests, tokens))
 
 
-async def _pipeline(folder: Path) -> list[Cost]:
+async def _pipeline(folder: Path, requests: int, tokens: int) -> list[Cost]:
     config = folder / "weir.yaml"
     config.write_text(yaml.safe_dump(weir_config("http://127.0.0.1:9")), encoding="utf-8")
     house = House(load(config), config, state=folder / "state", bound_to="127.0.0.1")
     front = await house.open()
     try:
-        misses = [SYSTEMS["weir"].body(f"Question {number}") for number in range(_REQUESTS)]
+        misses = [SYSTEMS["weir"].body(f"Question {number}") for number in range(requests)]
         _over(house, [])
         passed = await _answered(house, misses)
-        hit = await _answered(house, misses[:1] * _REQUESTS)
+        hit = await _answered(house, misses[:1] * requests)
         ending = [event(orjson.dumps(chat_chunk({}, "stop"))), event(DONE)]
-        alike = [event(orjson.dumps(chat_chunk({"content": f" word {n}"}))) for n in range(_TOKENS)]
-        unlike = [event(orjson.dumps(chat_chunk({"content": " word"}) | {"n": n})) for n in range(_TOKENS)]
+        alike = [event(orjson.dumps(chat_chunk({"content": f" word {n}"}))) for n in range(tokens)]
+        unlike = [event(orjson.dumps(chat_chunk({"content": " word"}) | {"n": n})) for n in range(tokens)]
         _over(house, alike + ending)
-        token = await _streamed(front)
+        token = await _streamed(front) / tokens
         _over(house, unlike + ending)
-        other = await _streamed(front)
+        other = await _streamed(front) / tokens
     finally:
         await house.close()
     return [
@@ -254,6 +255,8 @@ async def _answered(house: House, bodies: list[bytes]) -> float:
 
 
 async def _streamed(front: App, streams: int = 10) -> float:
+    """CPU per stream, from the second one on."""
+
     async def send(message: Any) -> None: ...
 
     costs = []
@@ -270,7 +273,7 @@ async def _streamed(front: App, streams: int = 10) -> float:
         began = time.thread_time()
         await front(scope, receive, send)
         costs.append(time.thread_time() - began)
-    return sum(costs[1:]) / streams / _TOKENS * 1e6
+    return sum(costs[1:]) / streams * 1e6
 
 
 def main() -> None:
