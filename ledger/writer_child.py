@@ -19,15 +19,15 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import uvloop
 
-from ledger.database import Database
-from ledger.spool import Spool
-from ledger.writer import Writer
 from ledger.writer_report import WriterReport, write_report
+
+if TYPE_CHECKING:
+    from ledger.writer import Writer
 
 LOCK = "writer.lock"
 _REPORT_S = 1.0
@@ -50,6 +50,11 @@ async def _work(settings: dict[str, Any]) -> None:
         if ended.done():
             return  # who has it ships the rest
         await _within(ended, settings["flush_s"])
+    # Late, for the writers that stand by, all but one of several workers': it is two thirds of their memory.
+    from ledger.database import Database
+    from ledger.spool import Spool
+    from ledger.writer import Writer
+
     database = Database(settings["url"])
     spool = Spool(folder, fsync=settings["fsync"])
     writer = Writer(spool, database, flush_s=settings["flush_s"], batch=settings["batch"])
