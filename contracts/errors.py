@@ -17,6 +17,7 @@
     │   ├── Overloaded                  every permit is taken
     │   ├── KeysUnavailable             the key store is down, so no key can be judged
     │   ├── LedgerUnavailable           no event can be written, so no answer may be given
+    │   ├── EncoderUnavailable          no vector in time, so nothing is compared by meaning
     │   └── ShuttingDown
     ├── UpstreamFailure                 the upstream failed; another attempt may not
     │   ├── ConnectionRefused
@@ -115,6 +116,10 @@ class KeysUnavailable(Unavailable):
 
 class LedgerUnavailable(Unavailable):
     code = "ledger_unavailable"
+
+
+class EncoderUnavailable(Unavailable):
+    code = "encoder_unavailable"
 
 
 class ShuttingDown(Unavailable):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 from contracts.records import Decision, Endpoint, Key, StoredAnswer, UsageEvent
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float32]
+    """Of one dimension and length one; read-only."""
 
 
 class UpstreamCall(Struct, frozen=True, kw_only=True):
@@ -79,6 +86,18 @@ class CacheScope(Struct, frozen=True):
     corpus_version: str
     candidates: tuple[str, ...]
     """The models that may answer here."""
+    locale: str = ""
+    """What the client's Accept-Language said."""
+
+
+class CacheRules(Struct, frozen=True, kw_only=True):
+    """Which requests of a route the cache refuses."""
+
+    max_temperature: float = 1.0
+    personal: bool = True
+    """Refuse what holds personal data."""
+    live: tuple[str, ...] = ()
+    """Words and phrases of questions whose answer changes from hour to hour."""
 
 
 class CacheTerms(Struct, frozen=True):
@@ -87,13 +106,47 @@ class CacheTerms(Struct, frozen=True):
     lookup: bool
     store: bool
     reason: str = ""
+    exact_only: bool = False
+    """The client takes no answer to another question."""
+    max_wrong_hits: float = 1.0
+    """The client's own bound, which can only make the route's stricter."""
+    tags: tuple[str, ...] = ()
+    """The client's own names for what the answer will be filed under."""
+
+
+class Filing(Struct, frozen=True, kw_only=True):
+    """How an answer is kept: for how long, whose it is, and what makes it die early."""
+
+    ttl_s: float
+    owner: str = ""
+    """A tenant, or a pool."""
+    writer: str = ""
+    """The tenant whose request made it."""
+    tags: tuple[str, ...] = ()
+    revision: int = 0
+    """What had been invalidated when its request began: what is invalidated later makes it stale."""
+    asked: bool = False
+    """Its question follows, to be found by meaning."""
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """An answer that is there and alive."""
+
+    answer: StoredAnswer
+    entry_id: str
+    age_s: float
+    writer: str = ""
 
 
 class AnswerCache(Protocol):
     """Finished answers, and the rules of which may be one. Nothing here raises for what a client or model sent."""
 
-    def terms(self, request: ModelRequest, headers: Mapping[str, str], max_temperature: float) -> CacheTerms:
-        """What `request` allows. Header names are lower case; `max_temperature` is the route's bound."""
+    @property
+    def revision(self) -> int:
+        """Grows with each invalidation."""
+
+    def terms(self, request: ModelRequest, headers: Mapping[str, str], rules: CacheRules) -> CacheTerms:
+        """What `request` allows. Header names are lower case."""
 
     def refuse_answer(self, data: Mapping[str, Any]) -> str:
         """Why the whole answer `data` may not be stored, or "" where it may."""
@@ -101,10 +154,116 @@ class AnswerCache(Protocol):
     def key(self, scope: CacheScope, endpoint: Endpoint, body: Mapping[str, Any]) -> bytes:
         """The exact key of a rendered request body inside `scope`."""
 
-    def find(self, key: bytes) -> tuple[StoredAnswer, str, float] | None:
-        """The live answer under `key`, its entry id and its age in seconds; None where there is none."""
+    def find(self, key: bytes) -> Found | None:
+        """The live answer under `key`; None where there is none."""
 
-    def store(self, key: bytes, answer: StoredAnswer, *, ttl_s: float) -> None: ...
+    def store(self, key: bytes, answer: StoredAnswer, filing: Filing) -> None: ...
+
+
+class SemanticRules(Struct, frozen=True, kw_only=True):
+    """What a route's user allows answers to other questions to do. Shares, all of them."""
+
+    max_wrong_hits: float
+    """Wrong answers among all lookups."""
+    max_wrong_of_hits: float | None = None
+    """Wrong answers among those served, on top."""
+    confidence: float = 0.95
+    """With which both are kept."""
+    audit_share: float = 0.05
+    """Answers served that a model is asked for too."""
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """What the semantic cache knows of one request. `found` may be served; without it `reason` says why not.
+
+    The rest goes back to the cache when a fresh answer is there. `similarity` and `score`, a probability, are those
+    of the nearest stored question.
+    """
+
+    found: Found | None = None
+    reason: str = ""
+    degraded: str = ""
+    """The part that failed, or empty."""
+    similarity: float | None = None
+    score: float | None = None
+    near: bytes = b""
+    """The nearest question's key."""
+    audit: bool = False
+    """A model is to be asked too, after the answer was served."""
+    owner: str = ""
+    route: str = ""
+    hard_key: bytes = b""
+    """Empty where the request is not one that is compared by meaning."""
+    text: str = ""
+
+
+class SemanticAnswers(Protocol):
+    """Answers to questions that mean the same. Nothing here raises; what it cannot do it leaves."""
+
+    async def recall(
+        self,
+        scope: CacheScope,
+        endpoint: Endpoint,
+        body: Mapping[str, Any],
+        rules: SemanticRules,
+        terms: CacheTerms,
+    ) -> Finding: ...
+
+    def learn(self, finding: Finding, key: bytes, fresh: StoredAnswer) -> None:
+        """A model answered what `finding` was about; the answer has been stored under `key`."""
+
+    def audited(self, finding: Finding, fresh: StoredAnswer) -> None:
+        """A model was asked what had been served from the cache."""
+
+
+class Judge(Protocol):
+    """Compares two answers in meaning, where their words do not tell."""
+
+    async def same(self, question: str, one: str, other: str) -> bool | None:
+        """None where it cannot say, or cannot be reached."""
+
+
+class AnswerControl(Protocol):
+    """What an operator sees of stored answers and does with them.
+
+    An owner is a tenant or a pool, "" all of them; a key is that of an entry. What is changed here, other workers
+    and nodes do too, a moment later.
+    """
+
+    async def invalidate(self, owner: str, tag: str) -> int:
+        """Make stale what is filed under `tag`, `*` being everything; returns the revision from which it counts."""
+
+    def drop(self, owner: str, key: bytes) -> bool:
+        """Forget one entry; False where this owner has none."""
+
+    def report(self, owner: str, route: str, key: bytes, score: float | None) -> bool:
+        """An answer was bad, says who got it; False where its entry is gone. `score`: it was a semantic hit."""
+
+    def inspect(
+        self, owner: str, *, tag: str = "", key: bytes = b"", most: int = 20
+    ) -> Sequence[Mapping[str, Any]]:
+        """Entries, the most recently used first: one by its key, or those filed under `tag`, or any."""
+
+    def stats(self, rules: Callable[[str, str], SemanticRules | None]) -> Mapping[str, Any]:
+        """Counts, and what the evidence of each owner on each route allows; `rules` gives those two's rules."""
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors: the nearer two texts are in meaning, the nearer their product is to one."""
+
+    @property
+    def version(self) -> str:
+        """Vectors of different versions say nothing about each other."""
+
+    @property
+    def dimensions(self) -> int: ...
+
+    @property
+    def up(self) -> bool:
+        """Whether a text sent now can be expected to get its vector."""
+
+    async def encode(self, text: str) -> Vector:
+        """Of any text; the end of a long one is not read. Raises EncoderUnavailable, in bounded time."""
 
 
 class Keyring(Protocol):

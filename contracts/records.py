@@ -15,6 +15,8 @@ from contracts.usage import TokenUsage
 
 Endpoint = Literal["chat/completions", "completions", "embeddings"]
 VerdictKind = Literal["exact", "semantic", "miss", "bypass"]
+Purpose = Literal["serve", "audit", "judge"]
+"""Why a model was called: for a client, to see whether the cache was right, or to compare two answers."""
 EventOutcome = Literal["answered", "failed", "cut"]
 """`cut`: the client had part of the answer when the upstream broke off."""
 
@@ -23,13 +25,24 @@ DIRECT = "direct"
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What the cache said, and why. `saved` is what the stored answer cost when it was made, in dollars."""
+    """What the cache said, and why. `saved` is what the stored answer cost when it was made, in dollars.
+
+    `similarity` and `score` are those of the nearest stored question, served or not: the cosine of the two, and how
+    probable it is that one answer does for both. `audited`: a model was asked too, to see whether it was right.
+    """
 
     kind: VerdictKind
     reason: str = ""
     entry_id: str = ""
     age_s: float = 0.0
     saved: Decimal = ZERO
+    similarity: float | None = None
+    score: float | None = None
+    audited: bool = False
+    foreign: bool = False
+    """Another tenant of the pool wrote the answer; then its entry is not named to this one."""
+    degraded: str = ""
+    """The part of the cache that failed, or empty."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -81,7 +94,7 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
     """The model that answered; empty where none did."""
     upstream: str = ""
     stream: bool = False
-    purpose: str = "serve"
+    purpose: Purpose = "serve"
     outcome: EventOutcome = "answered"
     error: str = ""
     status: int = 200

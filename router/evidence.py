@@ -21,6 +21,9 @@ def headers_of(trail: Trail, *, with_cost: bool = True) -> dict[str, str]:
         "x-weir-cache": trail.verdict.kind,
         "x-weir-intent": trail.decision.intent if trail.decision else "unknown",
     }
+    if trail.verdict.kind == "semantic" and not trail.verdict.foreign:
+        headers["x-weir-cache-entry"] = trail.verdict.entry_id
+        headers["x-weir-cache-similarity"] = f"{trail.verdict.similarity:.4f}"
     if trail.degraded:
         headers["x-weir-degraded"] = ", ".join(trail.degraded)
     if trail.prompt_version:
@@ -58,6 +61,7 @@ def explain(event: UsageEvent) -> dict[str, Any]:
         "requested_model": event.requested_model,
         "endpoint": event.endpoint,
         "stream": event.stream,
+        "purpose": event.purpose,
         "outcome": event.outcome,
         "status": event.status,
         "error": event.error or None,
@@ -66,8 +70,11 @@ def explain(event: UsageEvent) -> dict[str, Any]:
         "cache": {
             "verdict": event.verdict.kind,
             "reason": event.verdict.reason or None,
-            "entry_id": event.verdict.entry_id or None,
+            "entry_id": None if event.verdict.foreign else event.verdict.entry_id or None,
             "age_s": round(event.verdict.age_s, 3),
+            "similarity": None if event.verdict.foreign else event.verdict.similarity,
+            "score": None if event.verdict.foreign else event.verdict.score,
+            "audited": event.verdict.audited,
         },
         "decision": _decision(event),
         "attempts": [

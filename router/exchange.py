@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from contracts.ports import CacheTerms
-from contracts.records import Endpoint, Key
+from contracts.ports import CacheTerms, Finding
+from contracts.records import Endpoint, Key, Purpose
 from contracts.request import ModelRequest
 from router.flights import Flight
 from router.setup import Plan, Setup
@@ -28,12 +28,14 @@ class Incoming(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     request_id: str
     arrived: float
+    purpose: Purpose = "serve"
 
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """What the pipeline's steps hand on. `body` is the rendered request, its model still the client's name."""
 
+    incoming: Incoming
     setup: Setup
     request: ModelRequest
     plan: Plan
@@ -41,6 +43,10 @@ class Exchange:
     terms: CacheTerms
     body: Mapping[str, Any] = field(default_factory=dict)
     cache_key: bytes = b""
+    revision: int = 0
+    """What had been invalidated when this began."""
+    finding: Finding | None = None
+    """What the semantic cache said, where it was asked."""
     flight: Flight | None = None
     settled: bool = False
 

@@ -14,15 +14,17 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from socket import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from prometheus_client import ProcessCollector
 
-from cache.exact import ExactCache
+from cache.room import VERIFIER, CacheRoom, CacheSettings
 from contracts.errors import UpstreamFailure
-from contracts.ports import Policy, Prices, Upstream
+from contracts.ports import CacheRules, Policy, Prices, SemanticRules, Upstream
 from contracts.records import DIRECT, Endpoint, Key, UsageEvent
+from encoder.address import socket_path
+from encoder.card import BUILT, EncoderFault, read_card
 from ledger.database import Database, DatabaseUnusable, sqlite_url
 from ledger.doors import StoredEvents, StoredKeys
 from ledger.handover import Handover
@@ -32,8 +34,10 @@ from ledger.spool import Spool
 from ledger.writer_process import WriterProcess
 from prompts.book import PromptBook
 from router.access import Operators
+from router.auditing import Audits
 from router.board import PAGES, Board, take_down
 from router.breaker import Breakers
+from router.cache_metrics import wire_cache, wire_encoder
 from router.calling import Caller
 from router.choice import FixedChoice, NamedChoice
 from router.config import schema
@@ -55,18 +59,23 @@ from router.upstreams.openai_http import OpenAIUpstream
 from router.upstreams.scripted import ScriptedUpstream
 from router.web.admin import admin_pages
 from router.web.app import Front, pages_app
+from router.web.cache_pages import cache_admin_pages, cache_pages
 from router.web.errors import status_of
 from router.web.hot import ModelEndpoint
 from router.web.openapi import openapi_page
-from router.web.pages import decision_pages, model_pages, operator_pages
+from router.web.pages import Decisions, decision_pages, model_pages, operator_pages
 from router.workers import Foreman, WorkersFailed
+
+if TYPE_CHECKING:
+    from encoder.client import EncoderClient
+    from encoder.process import EncoderProcess
 
 log = logging.getLogger("weir")
 
 START_FAILURES = (UpstreamFailure, PricesUnknown, DatabaseUnusable, WorkersFailed, OSError)
 """What keeps a Weir from starting, each with advice."""
 
-_AT_START = ("server", "ledger", "cache", "breaker")
+_AT_START = ("server", "ledger", "cache", "encoder", "breaker")
 """Sections that a reload cannot change."""
 
 
@@ -143,8 +152,14 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices) -> Setup:
             cache=CacheRule(
                 enabled=route.cache.enabled,
                 ttl_s=route.cache.ttl_seconds,
-                max_temperature=route.cache.max_temperature,
+                rules=CacheRules(
+                    max_temperature=route.cache.max_temperature,
+                    personal=route.cache.personal == "refuse",
+                    live=route.cache.live,
+                ),
                 pool=route.cache.pool or "",
+                writers=frozenset(route.cache.pool_writers),
+                semantic=semantic_rules(route.cache.semantic),
             ),
             attempts=route.attempts,
         )
@@ -157,6 +172,10 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices) -> Setup:
         tenants={name: _access(tenant) for name, tenant in config.tenants.items()},
         prices=prices,
     )
+
+
+def semantic_rules(semantic: schema.Semantic | None) -> SemanticRules | None:
+    return SemanticRules(**dict(semantic)) if semantic is not None else None
 
 
 def _access(holder: schema.Tenant | schema.TenantKey) -> Access:
@@ -177,6 +196,44 @@ def declared_keys(config: schema.Config) -> list[Key]:
 
 def _limits(access: Access) -> dict[str, Any]:
     return {"routes": access.routes, "models": access.models}
+
+
+def cache_settings(loaded: Loaded, state: Path, worker: int, workers: int) -> CacheSettings:
+    cache = loaded.config.cache
+    matching = cache.matching
+    return CacheSettings(
+        max_bytes=cache.max_bytes,
+        max_answer_bytes=cache.max_answer_bytes,
+        folder=state / "cache",
+        warm_start=cache.warm_start,
+        worker=worker,
+        workers=workers,
+        shared_url=loaded.secret(cache.shared) if cache.shared else "",
+        verifier=loaded.folder / matching.verifier if matching.verifier else VERIFIER,
+        floor=matching.floor,
+        nearest=matching.nearest,
+        memory_lookups=matching.memory_lookups,
+        least_labels=matching.least_labels,
+        same_words=matching.same_words,
+    )
+
+
+def encoder_of(loaded: Loaded, state: Path) -> tuple[EncoderProcess | None, EncoderClient | None]:
+    """The encoder, where a route needs one and it can be had."""
+    config = loaded.config.encoder
+    if not any(route.cache.semantic for route in loaded.config.routes.values()):
+        return None, None
+    from encoder.client import EncoderClient  # needs numpy, which a Weir of exact hits need not have
+    from encoder.process import EncoderProcess
+
+    folder = loaded.folder / config.path if config.path else BUILT
+    try:
+        card, socket = read_card(folder), socket_path(state)
+    except EncoderFault as error:
+        log.warning("exact hits only: %s", error)
+        return None, None
+    client = EncoderClient(card, socket, deadline_s=config.deadline_seconds, recent_bytes=config.cache_bytes)
+    return EncoderProcess(folder, socket), client
 
 
 class House:
@@ -220,7 +277,9 @@ class House:
             refresh_s=config.ledger.keys_refresh_seconds,
             demo_keys=is_loopback(bound_to),
         )
-        self.cache = ExactCache(max_bytes=config.cache.max_bytes, max_answer_bytes=config.cache.max_answer_bytes)
+        self.encoder_process, self.encoder = encoder_of(loaded, state)
+        self.cache = CacheRoom(cache_settings(loaded, state, worker, workers), self.encoder)
+        self.audits: Audits | None = None
         self.breakers = Breakers(config.breaker)
         self.permits = permits or Permits(config.server.max_concurrent)
         self.recent = RecentDecisions(config.server.recent_decisions)
@@ -244,7 +303,8 @@ class House:
         self.pipeline = Pipeline(
             setup_of(self._loaded, self.fleet, prices),
             keys=self.keys,
-            cache=self.cache,
+            cache=self.cache.answers,
+            semantic=self.cache.semantic,
             caller=Caller(self.breakers, keep_bytes=config.cache.max_answer_bytes),
             tokens=TokenEstimator(),
             events=self.spool,
@@ -253,6 +313,12 @@ class House:
             status_of=status_of,
             settled=self._settled,
         )
+        if self.encoder is not None and self.encoder_process is not None:
+            if self.worker == 0:  # the other workers are its clients too
+                self.encoder_process.start()
+            self.encoder.start()
+        await self.cache.open()
+        self.audits = self.pipeline.audits
         self.handover.start()
         self.writer.start()
         self.keys.start()
@@ -265,6 +331,12 @@ class House:
         await self.watch.stop()
         await self.fleet.close()
         await self.keys.stop()
+        if self.audits is not None:
+            await self.audits.close()
+        await self.cache.close()
+        if self.encoder is not None and self.encoder_process is not None:
+            await self.encoder.close()
+            await self.encoder_process.stop()
         await self.handover.stop()
         self.spool.close()
         await self.writer.stop()
@@ -317,15 +389,19 @@ class House:
             upstreams=lambda: self.fleet.running,
             database_up=self._database_up,
         )
+        decisions = Decisions(self.recent, self.archive, self.keys, self.operators)
+        control, setup = self.cache.control, lambda: self.pipeline.setup
         pages = pages_app(
             [
                 model_pages(self.pipeline, self.keys),
-                decision_pages(self.recent, self.archive, self.keys, self.operators),
+                decision_pages(decisions),
+                cache_pages(self.keys, control, decisions, setup, reported=self.metrics.cache_reports.add),
+                cache_admin_pages(self.operators, control, setup, worker=self.worker, workers=self.workers),
                 operator_pages(health, self.metrics_page, self.operators),
                 admin_pages(
                     self.operators,
                     StoredKeys(self.database, self.keys),
-                    setup=lambda: self.pipeline.setup,
+                    setup=setup,
                     reload=self.reload,
                 ),
             ]
@@ -345,9 +421,14 @@ class House:
         gauge, counter = self.metrics.gauge, self.metrics.counter
         gauge("weir_tasks", "asyncio tasks that are alive.", lambda: len(asyncio.all_tasks(loop)))
         gauge("weir_in_flight", "Requests being answered now.", lambda: self.permits.taken)
-        gauge("weir_cache_entries", "Answers in the cache.", lambda: len(self.cache))
-        gauge("weir_cache_bytes", "Bytes of answers in the cache.", lambda: self.cache.bytes)
-        counter("weir_cache_evictions", "Answers that made room for others.", lambda: self.cache.evicted)
+        audits = self.pipeline.audits
+        wire_cache(
+            self.metrics,
+            self.cache,
+            lambda owner, route: self.pipeline.setup.semantic_rules(owner, route),
+            lambda: audits.skipped if audits else 0,
+        )
+        wire_encoder(self.metrics, self.encoder)
         gauge("weir_spool_events", "Usage events not yet in the database.", self._events_waiting)
         if self.worker == 0:  # what is known of the whole folder is told once
             writer = self.writer

@@ -8,9 +8,10 @@ the library writes the page.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -22,8 +23,11 @@ from contracts.records import UsageEvent
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _BOUNDS = (*map(floatToGoString, _SECONDS), "+Inf")
 
-Reading = Callable[[], float]
-LabelledReading = Callable[[], dict[str, float]]
+Reading = Callable[[], float | None]
+"""None where there is nothing to be read: the metric is on the page then, without a sample."""
+Labels = str | tuple[str, ...]
+LabelledReading = Callable[[], Mapping[Any, float]]
+"""By label, or by the tuple of them where there are several."""
 
 
 class Counts(Collector):
@@ -75,6 +79,9 @@ class Metrics:
         self.requests = self._counts(
             "weir_requests", "Requests, by what became of them.", "route", "model", "cache", "status"
         )
+        self.own_requests = self._counts(
+            "weir_own_requests", "Weir's own requests to models, by what for.", "route", "purpose", "status"
+        )
         self.request_seconds = self._times(
             "weir_request_seconds", "From a request's arrival to the end of its answer.", "route", "cache"
         )
@@ -92,14 +99,20 @@ class Metrics:
         self.hung_up = self._counts("weir_hung_up", "Streams whose client left before the end.")
         self.hung_up.add(amount=0)
         self.refused = self._counts("weir_refused", "Requests that got an error in place of an answer.", "code")
+        self.cache_reports = self._counts("weir_cache_reports", "Answers that were reported as bad.", "route")
 
     def observe(self, event: UsageEvent) -> None:
         """Count one finished request."""
         route, model, cache = event.route, event.model, event.verdict.kind
-        self.requests.add(route, model, cache, str(event.status))
-        self.request_seconds.observe(event.latency_ms / 1000, route, cache)
-        if event.first_token_ms is not None:
-            self.first_token_seconds.observe(event.first_token_ms / 1000, route)
+        if event.purpose == "serve":
+            self.requests.add(route, model, cache, str(event.status))
+            self.request_seconds.observe(event.latency_ms / 1000, route, cache)
+            if event.first_token_ms is not None:
+                self.first_token_seconds.observe(event.first_token_ms / 1000, route)
+        else:
+            self.own_requests.add(route, event.purpose, str(event.status))
+        if event.verdict.degraded:
+            self.degraded.add(event.verdict.degraded)
         if event.cost:
             self.cost.add(event.tenant, route, model, amount=float(event.cost))
         if event.saved:
@@ -129,43 +142,43 @@ class Metrics:
 
     def gauge(self, name: str, help_text: str, read: Reading) -> None:
         """A gauge whose value is asked for at each scrape."""
-        self.registry.register(_OnScrape(lambda: [_gauge(name, help_text, read())]))
+        self._on_scrape(partial(GaugeMetricFamily, name, help_text, labels=()), lambda: _alone(read()))
 
     def counter(self, name: str, help_text: str, read: Reading) -> None:
         """A counter that something else keeps. `name` without `_total`."""
-        self.registry.register(_OnScrape(lambda: [_counter(name, help_text, read())]))
+        self._on_scrape(partial(CounterMetricFamily, name, help_text, labels=()), lambda: _alone(read()))
 
-    def labelled_gauge(self, name: str, help_text: str, label: str, read: LabelledReading) -> None:
-        """A gauge with one label, read at each scrape as a dict from label to value."""
+    def labelled_gauge(self, name: str, help_text: str, label: Labels, read: LabelledReading) -> None:
+        """A gauge with one label or several, read at each scrape."""
+        self._on_scrape(partial(GaugeMetricFamily, name, help_text, labels=_tuple(label)), read)
 
-        def collect() -> list[Metric]:
-            family = GaugeMetricFamily(name, help_text, labels=[label])
-            for value, reading in read().items():
-                family.add_metric([value], reading)
-            return [family]
+    def labelled_counter(self, name: str, help_text: str, label: Labels, read: LabelledReading) -> None:
+        """The same of a counter that something else keeps. `name` without `_total`."""
+        self._on_scrape(partial(CounterMetricFamily, name, help_text, labels=_tuple(label)), read)
 
-        self.registry.register(_OnScrape(collect))
+    def _on_scrape(self, family: Callable[[], Any], read: LabelledReading) -> None:
+        self.registry.register(_OnScrape(family, read))
 
     def page(self) -> bytes:
         """All of it in Prometheus's text format."""
         return generate_latest(self.registry)
 
 
-def _gauge(name: str, help_text: str, value: float) -> Metric:
-    family = GaugeMetricFamily(name, help_text)
-    family.add_metric([], value)
-    return family
+def _tuple(label: Labels) -> tuple[str, ...]:
+    return (label,) if isinstance(label, str) else label
 
 
-def _counter(name: str, help_text: str, value: float) -> Metric:
-    family = CounterMetricFamily(name, help_text)
-    family.add_metric([], value)
-    return family
+def _alone(value: float | None) -> Mapping[tuple[str, ...], float]:
+    return {} if value is None else {(): value}
 
 
 class _OnScrape(Collector):
-    def __init__(self, collect: Callable[[], list[Metric]]) -> None:
-        self._collect = collect
+    def __init__(self, family: Callable[[], Any], read: LabelledReading) -> None:
+        self._family = family
+        self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._collect()
+        family = self._family()
+        for labels, value in self._read().items():
+            family.add_metric(_tuple(labels), value)
+        yield family

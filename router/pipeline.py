@@ -18,11 +18,12 @@ from msgspec.structs import replace
 
 from contracts.errors import Abandoned, InvalidRequest, LedgerUnavailable, WeirError
 from contracts.money import ZERO
-from contracts.ports import AnswerCache, EventLog, Keyring, TokenCounter, WholeAnswer
+from contracts.ports import AnswerCache, EventLog, Keyring, SemanticAnswers, TokenCounter, WholeAnswer
 from contracts.records import Key, StoredAnswer, UsageEvent, Verdict
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage, reported_usage
 from router.access import bearer
+from router.auditing import Audits
 from router.calling import Began, Caller
 from router.choice import default_choice
 from router.delivery import Tee
@@ -34,6 +35,7 @@ from router.replay import replay_events, replay_whole, text_of
 from router.setup import Deployment, Setup
 from router.streams import Relayed, Replayed
 from router.trail import Trail
+from router.verdicts import exact_verdict, semantic_verdict
 
 log = logging.getLogger("weir.pipeline")
 
@@ -41,7 +43,8 @@ log = logging.getLogger("weir.pipeline")
 class Pipeline:
     """Answers requests. `setup` may be replaced at any time; a request keeps the one it began with.
 
-    `status_of` gives an error's HTTP status; `settled` is told of every usage event once it is on disk.
+    `semantic` None: only equal requests share answers. `status_of` gives an error's HTTP status; `settled` is told
+    of every usage event once it is on disk.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Pipeline:
         *,
         keys: Keyring,
         cache: AnswerCache,
+        semantic: SemanticAnswers | None,
         caller: Caller,
         tokens: TokenCounter,
         events: EventLog,
@@ -61,6 +65,8 @@ class Pipeline:
         self.setup = setup
         self._keys = keys
         self._cache = cache
+        self._semantic = semantic
+        self.audits = Audits(self.answer, semantic) if semantic else None
         self._flights = Flights()
         self._caller = caller
         self._tokens = tokens
@@ -104,10 +110,10 @@ class Pipeline:
         plan = setup.plan(request.model, key)
         if not self._events.ready():
             raise LedgerUnavailable("Usage cannot be recorded right now, so nothing is answered.", retry_after_s=5)
-        terms = self._cache.terms(request, incoming.headers, plan.cache.max_temperature)
+        terms = self._cache.terms(request, incoming.headers, plan.cache.rules)
         self._permits.take()
-        trail = Trail(incoming.request_id, incoming.arrived, key, plan.route, request)
-        return Exchange(setup=setup, request=request, plan=plan, trail=trail, terms=terms)
+        trail = Trail(incoming.request_id, incoming.arrived, key, plan.route, request, incoming.purpose)
+        return Exchange(incoming=incoming, setup=setup, request=request, plan=plan, trail=trail, terms=terms)
 
     # 2. prepare: the route's prompt, merged with what the client sent.
     def _prepare(self, exchange: Exchange) -> None:
@@ -124,17 +130,26 @@ class Pipeline:
         if not plan.cache.enabled or not (terms.lookup or terms.store):
             trail.verdict = Verdict(kind="bypass", reason=terms.reason or "the route keeps no answers")
             return None
-        scope = plan.scope(trail.tenant)
+        scope = plan.scope(trail.tenant, exchange.incoming.headers.get("accept-language", ""))
         exchange.cache_key = self._cache.key(scope, trail.endpoint, exchange.body)
+        exchange.revision = self._cache.revision
         if not terms.lookup:
             trail.verdict = Verdict(kind="bypass", reason=terms.reason)
             return None
         found = self._cache.find(exchange.cache_key)
         if found is not None:
-            stored, entry_id, age_s = found
-            trail.verdict = Verdict(kind="exact", entry_id=entry_id, age_s=age_s, saved=stored.cost)
-            return stored
+            trail.verdict = exact_verdict(found, trail.tenant)
+            return found.answer
         trail.verdict = Verdict(kind="miss")
+        if self._semantic is not None and plan.cache.semantic is not None:
+            body, rules = exchange.body, plan.cache.semantic
+            finding = await self._semantic.recall(scope, trail.endpoint, body, rules, terms)
+            exchange.finding = finding
+            trail.verdict = semantic_verdict(finding, trail.tenant)
+            if finding.degraded:
+                trail.degraded.append(finding.degraded)
+            if finding.found is not None:
+                return finding.found.answer
         if not terms.store:
             return None
         exchange.flight, landed = await self._flights.board(exchange.cache_key, until=exchange.deadline)
@@ -167,6 +182,8 @@ class Pipeline:
         trail.model = stored.model
         trail.spent(TokenUsage(source="cache", raw=stored.usage), ZERO, "cache")
         self._settle(exchange)
+        if exchange.finding is not None and exchange.finding.audit and self.audits is not None:
+            self.audits.submit(exchange, exchange.finding)
         reply_id, now = trail.request_id.removeprefix("req_"), int(time.time())
         if trail.stream:
             events = replay_events(
@@ -233,9 +250,11 @@ class Pipeline:
     def _storable(
         self, exchange: Exchange, body: bytes, data: Mapping[str, Any], pieces: tuple[int, ...]
     ) -> StoredAnswer | None:
+        trail = exchange.trail
         if not exchange.cache_key or not exchange.terms.store or self._cache.refuse_answer(data):
             return None
-        trail = exchange.trail
+        if not exchange.plan.cache.may_write(trail.tenant):
+            return None
         return StoredAnswer(body=body, pieces=pieces, model=trail.model, usage=data.get("usage"), cost=trail.cost)
 
     def _settle(
@@ -251,7 +270,15 @@ class Pipeline:
             raise
         finally:
             if stored is not None:
-                self._cache.store(exchange.cache_key, stored, ttl_s=exchange.plan.cache.ttl_s)
+                self._keep(exchange, stored)
             if exchange.flight is not None:
                 exchange.flight.land(stored, error)
             self._settled(event)
+
+    def _keep(self, exchange: Exchange, stored: StoredAnswer) -> None:
+        finding, tenant = exchange.finding, exchange.trail.tenant
+        asked = finding is not None and bool(finding.hard_key)
+        filing = exchange.plan.filing(tenant, stored.model, exchange.terms.tags, exchange.revision, asked)
+        self._cache.store(exchange.cache_key, stored, filing)
+        if finding is not None and asked and self._semantic is not None:
+            self._semantic.learn(finding, exchange.cache_key, stored)

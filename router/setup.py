@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import UnknownModel
-from contracts.ports import CacheScope, Policy, Prices, Prompt, Upstream
+from contracts.ports import CacheRules, CacheScope, Filing, Policy, Prices, Prompt, SemanticRules, Upstream
 from contracts.records import DIRECT, Key
 from router.attempts import AttemptLimits
 
@@ -22,12 +22,24 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheRule:
-    """Whether and how long a route's answers are kept. `pool` names tenants' shared answers, or is empty."""
+    """Whether and how long a route's answers are kept, and which of them.
+
+    `pool` names tenants' shared answers, or is empty; only `writers` add to it. `semantic` None: exact hits only.
+    """
 
     enabled: bool
     ttl_s: float
-    max_temperature: float
+    rules: CacheRules
     pool: str = ""
+    writers: frozenset[str] = frozenset()
+    semantic: SemanticRules | None = None
+
+    def owner(self, tenant: str) -> str:
+        """Whose the answers to this tenant's requests are."""
+        return f"pool:{self.pool}" if self.pool else tenant
+
+    def may_write(self, tenant: str) -> bool:
+        return not self.pool or tenant in self.writers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +57,28 @@ class Plan:
     cache: CacheRule
     attempts: AttemptLimits
 
-    def scope(self, tenant: str) -> CacheScope:
+    def scope(self, tenant: str, locale: str = "") -> CacheScope:
         return CacheScope(
-            tenant=f"pool:{self.cache.pool}" if self.cache.pool else tenant,
+            tenant=self.cache.owner(tenant),
             route=self.route,
             policy_version=self.policy.version,
             prompt_version=self.prompt.version if self.prompt else "",
             corpus_version="",
             candidates=self.resolved,
+            locale=locale,
+        )
+
+    def filing(self, tenant: str, model: str, tags: tuple[str, ...], revision: int, asked: bool) -> Filing:
+        """How an answer of `model` to `tenant` is kept; `tags` are the client's, `asked`: its question follows."""
+        own = (f"route:{self.route}", f"model:{model}")
+        prompt = (f"prompt:{self.prompt.version}",) if self.prompt else ()
+        return Filing(
+            ttl_s=self.cache.ttl_s,
+            owner=self.cache.owner(tenant),
+            writer=tenant,
+            tags=(*own, *prompt, *tags),
+            revision=revision,
+            asked=asked,
         )
 
 
@@ -82,6 +108,11 @@ class Setup:
                 param="model",
             )
         return plan
+
+    def semantic_rules(self, owner: str, route: str) -> SemanticRules | None:
+        """What `owner`, a tenant or a pool, is held to on `route`; None where only equal requests share answers."""
+        plan = self.plans.get(route)
+        return plan.cache.semantic if plan is not None and plan.route == route else None
 
     def names(self, key: Key) -> Sequence[tuple[str, Plan]]:
         """Everything `key` may name as a model, routes first."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from contracts.errors import Abandoned, UpstreamFailure, WeirError
 from contracts.money import ZERO
-from contracts.records import AttemptRecord, Decision, Endpoint, EventOutcome, Key, UsageEvent, Verdict
+from contracts.records import AttemptRecord, Decision, Endpoint, EventOutcome, Key, Purpose, UsageEvent, Verdict
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage
 
@@ -49,6 +49,7 @@ class Trail:
         "policy_version",
         "priced_by",
         "prompt_version",
+        "purpose",
         "request_id",
         "requested_model",
         "route",
@@ -61,7 +62,15 @@ class Trail:
         "verdict",
     )
 
-    def __init__(self, request_id: str, arrived: float, key: Key, route: str, request: ModelRequest) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        arrived: float,
+        key: Key,
+        route: str,
+        request: ModelRequest,
+        purpose: Purpose = "serve",
+    ) -> None:
         self.request_id = request_id
         self.arrived = arrived
         self.at = datetime.now(UTC)
@@ -71,6 +80,7 @@ class Trail:
         self.endpoint: Endpoint = request.endpoint
         self.requested_model = request.model
         self.stream = request.stream
+        self.purpose: Purpose = purpose
         self.tags = _tags(request)
         self.verdict = Verdict(kind="bypass", reason="not looked up")
         self.decision: Decision | None = None
@@ -134,6 +144,7 @@ class Trail:
             model=self.model,
             upstream=self.upstream,
             stream=self.stream,
+            purpose=self.purpose,
             outcome=self.outcome,
             error=self.error,
             status=self.status,

@@ -10,6 +10,8 @@ _VERBS = {
     "serve": "Start the proxy.",
     "check": "Validate a configuration.",
     "report": "Reports from the ledger.",
+    "cache": "Look into the cache, take answers back, train its verifier.",
+    "encoder": "Build the text encoder, and try it.",
     "keys": "Make, list and revoke keys.",
     "reference": "Print the configuration reference.",
     "scripted": "Start the scripted stand-in as a server of its own.",

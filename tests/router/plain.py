@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,8 +18,18 @@ from typing import Any
 import orjson
 
 from cache.exact import ExactCache
+from cache.semantic import SemanticCache
 from contracts.errors import SlowUpstream, UpstreamFailure
-from contracts.ports import AnswerStream, CacheTerms, Policy, Prompt, Upstream, UpstreamCall, WholeAnswer
+from contracts.ports import (
+    AnswerStream,
+    CacheRules,
+    CacheTerms,
+    Policy,
+    Prompt,
+    Upstream,
+    UpstreamCall,
+    WholeAnswer,
+)
 from contracts.records import DIRECT, Endpoint, Key, UsageEvent
 from contracts.request import ModelRequest
 from contracts.sse import event
@@ -42,8 +52,8 @@ from router.web.errors import status_of
 SECRET = "sk-weir-of-acme"
 ACME = Key(id="acme/main", tenant="acme", name="main", hash=hash_of(SECRET))
 QUICK = schema.Attempts(deadline_seconds=20, attempt_seconds=10, stall_seconds=10, retries=1, backoff_seconds=0.001)
-KEPT = CacheRule(enabled=True, ttl_s=3600, max_temperature=1.0)
-UNKEPT = CacheRule(enabled=False, ttl_s=3600, max_temperature=1.0)
+KEPT = CacheRule(enabled=True, ttl_s=3600, rules=CacheRules())
+UNKEPT = CacheRule(enabled=False, ttl_s=3600, rules=CacheRules())
 HELLO: Sequence[Mapping[str, Any]] = ({"role": "user", "content": "Hello"},)
 
 
@@ -208,6 +218,7 @@ def exchange_for(setup: Setup, body: Mapping[str, Any], *, terms: CacheTerms | N
     request = ModelRequest("chat/completions", dict(body))
     found = setup.plan(request.model, ACME)
     return Exchange(
+        incoming=incoming(body),
         setup=setup,
         request=request,
         plan=found,
@@ -241,6 +252,7 @@ class Works:
     breakers: Breakers
     keys: MemoryKeyring
     folder: Path
+    semantic: SemanticCache | None = None
     told: list[UsageEvent] = field(default_factory=list)
 
     @property
@@ -254,9 +266,19 @@ class Works:
         return await self.pipeline.answer(incoming(body, endpoint, **headers))
 
 
+Semantics = Callable[[ExactCache], SemanticCache]
+"""Makes a semantic cache over an exact one."""
+
+
 @asynccontextmanager
 async def works_over(
-    setup: Setup, folder: Path, *, most: int = 100, drain_s: float = 60, **spool: Any
+    setup: Setup,
+    folder: Path,
+    *,
+    most: int = 100,
+    drain_s: float = 60,
+    semantic: Semantics | None = None,
+    **spool: Any,
 ) -> AsyncIterator[Works]:
     """A pipeline that spools into `folder` and has given back every permit when it is left."""
     database = Database(sqlite_url(folder))
@@ -265,10 +287,12 @@ async def works_over(
     events, permits = Spool(folder / "spool", **spool), Permits(most)
     breakers = Breakers(schema.Breaker())
     told: list[UsageEvent] = []
+    meanings = semantic(cache) if semantic else None
     pipeline = Pipeline(
         setup,
         keys=keys,
         cache=cache,
+        semantic=meanings,
         caller=Caller(breakers, keep_bytes=100_000),
         tokens=TokenEstimator([]),
         events=events,
@@ -287,6 +311,7 @@ async def works_over(
             breakers=breakers,
             keys=keys,
             folder=folder / "spool",
+            semantic=meanings,
             told=told,
         )
         assert permits.taken == 0

@@ -57,7 +57,7 @@ CONFIG: Mapping[str, Any] = {
             "candidates": ["large", "echo"],
             "policy": {"kind": "fixed", "choose": "echo"},
             "prompt": "brief",
-            "cache": {"ttl_seconds": 60, "max_temperature": 0.5, "pool": "faq"},
+            "cache": {"ttl_seconds": 60, "max_temperature": 0.5, "pool": "faq", "pool_writers": ["acme"]},
             "attempts": {"retries": 3},
         },
         "fresh": {"candidates": ["echo"], "cache": {"enabled": False}},
@@ -156,7 +156,7 @@ async def test_routes_and_models_become_plans(tmp_path: Path) -> None:
     )
     assert support.policy.version == "fixed:echo"
     assert support.prompt is not None
-    assert (support.cache.enabled, support.cache.ttl_s, support.cache.max_temperature) == (True, 60, 0.5)
+    assert (support.cache.enabled, support.cache.ttl_s, support.cache.rules.max_temperature) == (True, 60, 0.5)
     assert (support.cache.pool, setup.plans["auto"].cache.pool) == ("faq", "")
     assert not setup.plans["fresh"].cache.enabled
     assert (support.attempts.retries, setup.plans["auto"].attempts.retries) == (3, 1)

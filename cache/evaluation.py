@@ -1,0 +1,56 @@
+"""What labelled questions say of a verifier before it serves: the evidence with which a scope may start.
+
+The non-obvious decision: scores must come from models that have not seen the question's group. A verifier is surer
+of what it was trained on, and a threshold chosen there would be too low everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from math import inf
+
+from cache.acceptance import Acceptance, AcceptanceLimits
+from cache.training import Labelled
+
+Scored = tuple[Labelled, float]
+
+
+def best_of(pairs: Sequence[Labelled], scores: Sequence[float], *, floor: float) -> Iterator[Scored]:
+    """For each lookup the candidate that would be served: that of the best score, of those at least `floor` near.
+
+    `pairs` as `cache.training.mined` gives them, those of one lookup together; a score for each.
+    """
+    both = zip(pairs, scores, strict=True)
+    for _, candidates in groupby(both, key=lambda scored: (scored[0].query, scored[0].source)):
+        near = [scored for scored in candidates if scored[0].similarity >= floor]
+        if near:
+            yield max(near, key=lambda scored: scored[1])
+
+
+def evidence_of(pairs: Sequence[Labelled], scores: Sequence[float], *, lookups: int, floor: float) -> Acceptance:
+    """The evidence of a stream of `lookups`, of which `pairs` are the candidates. `scores` are cross-fitted."""
+    acceptance = Acceptance(AcceptanceLimits(memory=inf))
+    near = 0
+    for pair, score in best_of(pairs, scores, floor=floor):
+        near += 1
+        acceptance.look(score)
+        acceptance.label(score, wrong=not pair.right)
+    for _ in range(lookups - near):
+        acceptance.look(None)
+    return acceptance
+
+
+def hits_at(
+    pairs: Sequence[Labelled], scores: Sequence[float], *, lookups: int, floor: float, wrong: float
+) -> float:
+    """The largest share of lookups that one threshold serves with at most the share `wrong` of lookups answered
+    wrongly: what an oracle would choose, where every question is stored."""
+    bad = 0
+    most = 0.0
+    best = sorted(best_of(pairs, scores, floor=floor), key=lambda scored: -scored[1])
+    for served, (pair, _) in enumerate(best, 1):
+        bad += not pair.right
+        if bad <= wrong * lookups:
+            most = served / lookups
+    return most

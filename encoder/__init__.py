@@ -1,0 +1,1 @@
+"""Short texts to vectors of length one, on one core and beside the server."""
