@@ -29,9 +29,12 @@ _LOWEST, _HIGHEST = -6.0, 10.0
 """Scores are kept as their log odds, which tell 0.99 from 0.999."""
 _STEP = (_HIGHEST - _LOWEST) / BINS
 
-_MOST_STRATA = 32
+_GROWTH = 0.06
+"""A stratum has at least this share of the labels above it: so there are few of them, the finest at the top."""
 _NEARLY_NONE = 1e-12
-_STARTS = 4
+_NEWS = 0.02
+"""Share of right labels that must be new before a threshold is chosen anew."""
+_STARTS = 2
 _Set = tuple[int, float, float, float]
 """The scores from a bin on: that bin, their near lookups, and the labels and wrong labels that these are worth."""
 _Counts = NDArray[np.float64]
@@ -133,7 +136,7 @@ class Acceptance:
         self._wrong[place] += wrong
         self._unweighed += 1
         # Good news may wait, so that a threshold is not chosen anew at each label.
-        if wrong or self._unweighed >= self._limits.memory / 1000:
+        if wrong or self._unweighed >= _NEWS * self.labels:
             self._reconsider()
 
     def accepts(self, score: float, terms: AcceptanceTerms) -> bool:
@@ -227,14 +230,14 @@ class Acceptance:
 
         Their lowest bins, near lookups, labels, and wrong labels.
         """
-        least = max(self._limits.stratum, self.labels / _MOST_STRATA)
         columns = zip(self._near.tolist(), self._labels.tolist(), self._wrong.tolist(), strict=True)
         lowest: list[int] = []
         rows: list[tuple[float, float, float]] = []
-        near = labels = wrong = 0.0
+        near = labels = wrong = above = 0.0
         for place, (some_near, some_labels, some_wrong) in reversed(list(enumerate(columns))):
             near, labels, wrong = near + some_near, labels + some_labels, wrong + some_wrong
-            if labels >= least:
+            if labels >= max(self._limits.stratum, above * _GROWTH):
+                above += labels
                 lowest.append(place)
                 rows.append((near, labels, wrong))
                 near = labels = wrong = 0.0

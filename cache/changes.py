@@ -49,15 +49,17 @@ class Invalidated(Struct, tag="invalidated", array_like=True, kw_only=True, gc=F
 
 
 class Dropped(Struct, tag="dropped", array_like=True, kw_only=True, gc=False):
-    """An entry was deleted."""
+    """An entry was deleted, by its owner or, where that is empty, by an operator."""
 
     key: bytes
+    owner: str = ""
 
 
 class Quarantined(Struct, tag="quarantined", array_like=True, kw_only=True, gc=False):
-    """An entry was reported as wrong."""
+    """An entry was reported as wrong. Its owner, where it is not empty, must be this one."""
 
     key: bytes
+    owner: str = ""
 
 
 class Learned(Struct, tag="learned", array_like=True, kw_only=True, gc=False):

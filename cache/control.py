@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cache.changes import Change, Dropped, Invalidated, Kept, Learned, Quarantined
 from cache.comparison import words_of
 from cache.exact import Entry, ExactCache
-from cache.freshness import EVERYONE, EVERYTHING
+from cache.freshness import EVERYONE
 from cache.spread import Spread
 from contracts.ports import SemanticRules
 
@@ -54,32 +54,39 @@ class CacheControl:
         return revision
 
     def drop(self, owner: str, key: bytes) -> bool:
-        """Forget one entry; False where this owner has none."""
-        if self._owned(owner, key) is None:
+        """Forget one entry; False where this owner has none. What is not here may be elsewhere: others are told."""
+        entry = self._answers.peek(key)
+        if entry is not None and not _owns(owner, entry):
             return False
         self._answers.drop(key)
-        self._tell(Dropped(key=key))
-        return True
+        self._tell(Dropped(key=key, owner=owner))
+        return entry is not None or self._spread is not None
 
     def report(self, owner: str, route: str, key: bytes, score: float | None) -> bool:
-        """An answer was bad, says who got it; False where its entry is gone. `score`: it was a semantic hit."""
-        if self._owned(owner, key) is None:
+        """An answer was bad, says who got it; False where its entry is gone. `score`: it was a semantic hit.
+
+        What is not here may be elsewhere: others are told. What was reported before changes nothing.
+        """
+        entry = self._answers.peek(key)
+        if entry is not None and not _owns(owner, entry):
             return False
+        if entry is not None and entry.quarantined:
+            return True
         if self._semantic is not None:
             self._semantic.report(owner, route, key, score)
         self._answers.quarantine(key)
-        self._tell(Quarantined(key=key))
-        return True
+        self._tell(Quarantined(key=key, owner=owner))
+        return entry is not None or self._spread is not None
 
     def inspect(self, owner: str, *, tag: str = "", key: bytes = b"", most: int = 20) -> list[dict[str, Any]]:
         """Entries, the most recently used first: one by its key, or those filed under `tag`, or any."""
         shown: list[dict[str, Any]] = []
-        for entry_key, entry in reversed(list(self._answers.entries())):
+        only = self._answers.peek(key) if key else None
+        entries = [(key, only)] if only else [] if key else reversed(list(self._answers.entries()))
+        for entry_key, entry in entries:
             if len(shown) >= most:
                 break
-            if owner not in (EVERYONE, entry.labels[0]) or (key and key != entry_key):
-                continue
-            if not tag or tag in entry.labels[2]:
+            if _owns(owner, entry) and (not tag or tag in entry.labels[2]):
                 shown.append(self._shown(entry_key, entry))
         return shown
 
@@ -108,17 +115,15 @@ class CacheControl:
                 self._take(change)
             case Invalidated():
                 self._answers.freshness.invalidate(change.owner, change.tag, change.revision)
-            case Dropped():
+            case Dropped() if self._owned(change.owner, change.key):
                 self._answers.drop(change.key)
-            case Quarantined():
+            case Quarantined() if self._owned(change.owner, change.key):
                 self._answers.quarantine(change.key)
             case Learned() if self._semantic is not None:
                 self._semantic.restore(change.owner, change.route, change.version, change.state)
 
     def changes(self) -> Iterator[Change]:
         """Everything that a warm start needs, the least recently used answer first."""
-        if self._answers.freshness.floor:
-            yield Invalidated(owner=EVERYONE, tag=EVERYTHING, revision=self._answers.freshness.floor)
         for owner, tag, revision in self._answers.freshness.records():
             yield Invalidated(owner=owner, tag=tag, revision=revision)
         yield from self.evidence()
@@ -194,7 +199,7 @@ class CacheControl:
 
     def _owned(self, owner: str, key: bytes) -> Entry | None:
         entry = self._answers.peek(key)
-        return entry if entry is not None and owner in (EVERYONE, entry.labels[0]) else None
+        return entry if entry is not None and _owns(owner, entry) else None
 
     def _shown(self, key: bytes, entry: Entry) -> dict[str, Any]:
         owner, writer, tags = entry.labels
@@ -218,3 +223,7 @@ class CacheControl:
             shown |= {"question": self._semantic.questions.text(row), "right": right, "wrong": wrong}
             shown["demoted"] = demoted
         return shown
+
+
+def _owns(owner: str, entry: Entry) -> bool:
+    return owner in (EVERYONE, entry.labels[0])

@@ -20,17 +20,18 @@ _MOST = 10_000
 
 
 class Freshness:
-    """Revisions only grow. `most` bounds what is remembered: what is forgotten counts against all older entries."""
+    """Revisions only grow. `most` bounds what is remembered of each owner: what is forgotten counts against all of
+    that owner's older entries, and against no other's.
+    """
 
     def __init__(self, most: int = _MOST) -> None:
         self.revision = 0
         self._most = most
-        self.floor = 0
-        """Everything that is older is stale."""
-        self._invalidated: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._invalidated: dict[str, OrderedDict[str, int]] = {}
+        """By owner and tag, the oldest first. EVERYTHING comes last: it is forgotten never."""
 
     def __len__(self) -> int:
-        return len(self._invalidated)
+        return sum(map(len, self._invalidated.values()))
 
     def invalidate(self, owner: str, tag: str, revision: int | None = None) -> int:
         """Make stale what is filed under `tag`; returns the revision. `owner` may be EVERYONE, `tag` EVERYTHING.
@@ -39,11 +40,11 @@ class Freshness:
         """
         revision = self.revision + 1 if revision is None else revision
         self.revision = max(self.revision, revision)
-        known = self._invalidated.pop((owner, tag), 0)
-        self._invalidated[owner, tag] = max(known, revision)
-        while len(self._invalidated) > self._most:
-            _, oldest = self._invalidated.popitem(last=False)
-            self.floor = max(self.floor, oldest)
+        tags = self._invalidated.setdefault(owner, OrderedDict())
+        tags[tag] = max(tags.pop(tag, 0), revision)
+        while len(tags) > self._most:
+            oldest = next(known for known in tags if known != EVERYTHING)
+            tags[EVERYTHING] = max(tags.pop(EVERYTHING, 0), tags.pop(oldest))
         return revision
 
     def reach(self, revision: int) -> None:
@@ -54,14 +55,13 @@ class Freshness:
         """Whether an entry of `owner`, under `tags`, made when `revision` was in force, may be served no more."""
         if revision >= self.revision:
             return False
-        if revision < self.floor:
-            return True
-        known = self._invalidated
-        for tag in (EVERYTHING, *tags):
-            if known.get((owner, tag), 0) > revision or known.get((EVERYONE, tag), 0) > revision:
+        for invalidated in (self._invalidated.get(owner), self._invalidated.get(EVERYONE)):
+            if invalidated and any(invalidated.get(tag, 0) > revision for tag in (EVERYTHING, *tags)):
                 return True
         return False
 
     def records(self) -> list[tuple[str, str, int]]:
-        """Owner, tag and revision of every invalidation that is remembered, oldest first."""
-        return [(owner, tag, revision) for (owner, tag), revision in self._invalidated.items()]
+        """Owner, tag and revision of every invalidation that is remembered."""
+        return [
+            (owner, tag, revision) for owner, tags in self._invalidated.items() for tag, revision in tags.items()
+        ]

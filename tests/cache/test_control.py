@@ -102,12 +102,27 @@ async def test_dropping_asks_for_the_owner(node: Node) -> None:
     assert not node.control.drop("globex", key)
     assert node.scene.answers.find(key) is not None
     assert node.control.drop("acme", key)
-    assert not node.control.drop("acme", key)
-    assert node.kept[-1] == Dropped(key=key)
+    assert node.kept[-1] == Dropped(key=key, owner="acme")
     other = Node()
-    for change in node.kept:
+    for change in [*node.kept[:1], Dropped(key=key, owner="globex")]:
         other.control.apply(change)
+    assert len(other.scene.answers) == 1
+    other.control.apply(node.kept[-1])
     assert len(other.scene.answers) == 0
+
+
+async def test_what_is_not_here_is_dropped_and_quarantined_elsewhere(node: Node) -> None:
+    key = node.scene.key("how do I pay by card")
+    asked = Node()  # another worker, which never had it
+    assert asked.control.report("acme", "support", key, None)
+    node.control.apply(asked.kept[-1])
+    assert node.scene.answers.find(key) is None
+    assert asked.control.drop("acme", key)
+    node.control.apply(asked.kept[-1])
+    assert node.scene.answers.peek(key) is None
+    alone = CacheControl(asked.scene.answers, None, None, asked.kept.append)
+    assert not alone.drop("acme", key)
+    assert not alone.report("acme", "support", key, None)
 
 
 async def test_a_reported_entry_is_quarantined_everywhere(node: Node) -> None:
@@ -115,7 +130,10 @@ async def test_a_reported_entry_is_quarantined_everywhere(node: Node) -> None:
     assert not node.control.report("globex", "support", key, None)
     assert node.control.report("acme", "support", key, 0.9)
     assert node.scene.answers.find(key) is None
-    assert node.kept[-1] == Quarantined(key=key)
+    assert node.kept[-1] == Quarantined(key=key, owner="acme")
+    labels = node.scene.cache.acceptance("acme", "support").labels
+    assert node.control.report("acme", "support", key, 0.9)  # again: nothing new
+    assert node.scene.cache.acceptance("acme", "support").labels == labels
     other = Node()
     for change in [*node.kept, node.kept[0]]:  # told again, from before the report
         other.control.apply(change)

@@ -42,12 +42,24 @@ def test_revisions_of_others_count_and_old_ones_change_nothing() -> None:
     assert fresh.records() == [("acme", "faq", 7)]
 
 
-def test_what_is_forgotten_counts_against_all_that_is_older() -> None:
+def test_what_is_forgotten_counts_against_all_that_is_older_of_its_owner() -> None:
     fresh = Freshness(most=2)
     for tag in ("a", "b", "c"):
         fresh.invalidate("acme", tag)
-    assert len(fresh) == 2
     assert fresh.is_stale("acme", ["a"], 0)
-    assert fresh.is_stale("globex", [], 0)
-    assert not fresh.is_stale("globex", [], 1)
+    assert fresh.is_stale("acme", [], 0)
+    assert not fresh.is_stale("acme", [], 2)
     assert fresh.is_stale("acme", ["c"], 2)
+    for place in range(100):
+        fresh.invalidate("acme", f"t{place}")
+    assert len(fresh) == 2
+    assert fresh.is_stale("acme", ["a"], 100)
+
+
+def test_one_owner_forgets_nothing_for_another() -> None:
+    fresh = Freshness(most=2)
+    fresh.invalidate("globex", "faq")
+    for place in range(10):
+        fresh.invalidate("acme", f"t{place}")
+    assert fresh.is_stale("globex", ["faq"], 0)
+    assert not fresh.is_stale("globex", ["other"], 0)
