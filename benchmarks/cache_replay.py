@@ -78,7 +78,7 @@ class Outcome(Struct, kw_only=True):
 
 
 class Bench:
-    """One cache over one scope, named `tenant`. `evidence` is the state of an `Acceptance`, or empty."""
+    """One cache over one scope, named `tenant`. `evidence` is the state of an `Evidence`, or empty."""
 
     def __init__(
         self,
@@ -95,9 +95,9 @@ class Bench:
     ) -> None:
         self.exact = ExactCache(max_bytes=8 << 30, max_answer_bytes=1 << 20)
         self.cache = SemanticCache(self.exact, questions(), encoder, verifier, limits=limits, seed=seed)
-        self.acceptance = self.cache.acceptance(tenant, "auto")
+        self.evidence = self.cache.evidence(tenant, "auto")
         if evidence:
-            self.acceptance.restore(evidence)
+            self.evidence.restore(evidence)
         self._rules = rules
         self._admission = admission
         self._scope = CacheScope(tenant, "auto", "fixed", "", "", ("model",))

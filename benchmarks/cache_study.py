@@ -31,7 +31,7 @@ _MIXES = ("A", "S", "I")
 
 
 class Learned(Struct, frozen=True):
-    """A verifier, and the state of an `Acceptance` for each stream it has seen."""
+    """A verifier, and the state of an `Evidence` for each stream it has seen."""
 
     verifier: Verifies
     evidence: Mapping[str, bytes]

@@ -133,8 +133,8 @@ class CacheControl:
     def evidence(self) -> Iterator[Learned]:
         """What is known of each scope."""
         if self._semantic is not None:
-            for (owner, route), acceptance in self._semantic.acceptances().items():
-                state = acceptance.state()
+            for (owner, route), evidence in self._semantic.all_evidence().items():
+                state = evidence.state()
                 yield Learned(owner=owner, route=route, version=self._semantic.version, state=state)
 
     def tell_kept(self, key: bytes) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import inf
 
-from cache.acceptance import Acceptance, AcceptanceLimits
+from cache.acceptance import AcceptanceLimits
+from cache.evidence import Evidence
 from cache.training import Labelled
 
 Scored = tuple[Labelled, float]
@@ -28,17 +29,20 @@ def best_of(pairs: Sequence[Labelled], scores: Sequence[float], *, floor: float)
             yield max(near, key=lambda scored: scored[1])
 
 
-def evidence_of(pairs: Sequence[Labelled], scores: Sequence[float], *, lookups: int, floor: float) -> Acceptance:
+def evidence_of(pairs: Sequence[Labelled], scores: Sequence[float], *, lookups: int, floor: float) -> Evidence:
     """The evidence of a stream of `lookups`, of which `pairs` are the candidates. `scores` are cross-fitted."""
-    acceptance = Acceptance(AcceptanceLimits(memory=inf))
+    evidence = Evidence(AcceptanceLimits(memory=inf))
+    cosines = [pair.similarity for pair in pairs]
     near = 0
-    for pair, score in best_of(pairs, scores, floor=floor):
+    both = zip(best_of(pairs, scores, floor=floor), best_of(pairs, cosines, floor=floor), strict=True)
+    for (by_score, score), (by_cosine, cosine) in both:
         near += 1
-        acceptance.look(score)
-        acceptance.label(score, wrong=not pair.right)
+        evidence.look(score, cosine)
+        evidence.label(score, wrong=not by_score.right, scorer="verifier")
+        evidence.label(cosine, wrong=not by_cosine.right, scorer="cosine")
     for _ in range(lookups - near):
-        acceptance.look(None)
-    return acceptance
+        evidence.look(None)
+    return evidence
 
 
 def hits_at(

@@ -1,7 +1,7 @@
 """Answers to questions that mean the same: retrieve, verify, and serve only within the bound that the user set.
 
 The non-obvious decision: what the user bounds is kept by what is seen here, not by what a model promised. Every
-score goes through the scope's `Acceptance`, whose labels come from this traffic: from near lookups that went to a
+score goes through the scope's `Evidence`, whose labels come from this traffic: from near lookups that went to a
 model anyway, and from audits. A scope without labels serves nothing.
 
 Comparing, encoding and judging fresh answers happens beside the requests, one after the other and within a bound.
@@ -16,14 +16,16 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from msgspec import Struct
 
-from cache.acceptance import CLOSED, Acceptance, AcceptanceLimits, AcceptanceTerms, score_of
+from cache.acceptance import AcceptanceLimits, AcceptanceTerms, bin_of
 from cache.changes import Kept
 from cache.comparison import same_answer, words_of
+from cache.evidence import SCORERS, Evidence
 from cache.exact import ExactCache
 from cache.questions import Questions
 from cache.scope import Question, question_of
@@ -99,7 +101,7 @@ class SemanticCache:
         self._judge = judge
         self._random = random.Random(seed)  # noqa: S311 - a sample, not a secret
         self._versions = (encoder.version, verifier.version)
-        self._acceptances: OrderedDict[tuple[str, str], Acceptance] = OrderedDict()
+        self._evidence: OrderedDict[tuple[str, str], Evidence] = OrderedDict()
         self.remembered: Callable[[bytes], None] = lambda _: None
         self._waiting: deque[Any] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -117,8 +119,8 @@ class SemanticCache:
     def stats(self, rules: Callable[[str, str], SemanticRules | None]) -> list[dict[str, Any]]:
         """For each tenant or pool on each route what its evidence allows, by the `rules` of that route."""
         return [
-            described(owner, route, acceptance, rules(owner, route))
-            for (owner, route), acceptance in self._acceptances.items()
+            described(owner, route, evidence, rules(owner, route))
+            for (owner, route), evidence in self._evidence.items()
         ]
 
     def add_question(self, kept: Kept) -> None:
@@ -144,26 +146,26 @@ class SemanticCache:
         if version != self.version:
             return
         try:
-            self.acceptance(owner, route).restore(state)
+            self.evidence(owner, route).restore(state)
         except ValueError as error:
             log.warning("the evidence of %s on route %s cannot be read: %s", owner, route, error)
 
-    def acceptance(self, owner: str, route: str) -> Acceptance:
+    def evidence(self, owner: str, route: str) -> Evidence:
         """The evidence of one tenant or pool on one route."""
-        acceptance = self._acceptances.get((owner, route))
-        if acceptance is None:
-            acceptance = self._acceptances[owner, route] = Acceptance(self._limits.acceptance)
-            while len(self._acceptances) > self._limits.most_scopes:
-                self._acceptances.popitem(last=False)
-        return acceptance
+        evidence = self._evidence.get((owner, route))
+        if evidence is None:
+            evidence = self._evidence[owner, route] = Evidence(self._limits.acceptance)
+            while len(self._evidence) > self._limits.most_scopes:
+                self._evidence.popitem(last=False)
+        return evidence
 
-    def acceptances(self) -> Mapping[tuple[str, str], Acceptance]:
-        """All of them, by owner and route."""
-        return self._acceptances
+    def all_evidence(self) -> Mapping[tuple[str, str], Evidence]:
+        """All of it, by owner and route."""
+        return self._evidence
 
     def events(self) -> Mapping[tuple[str, str], int]:
         """How much each scope has learned, to tell which ones have learned more since."""
-        return {scope: acceptance.events for scope, acceptance in self._acceptances.items()}
+        return {scope: evidence.events for scope, evidence in self._evidence.items()}
 
     async def recall(
         self,
@@ -181,29 +183,37 @@ class SemanticCache:
         asked = partial(
             Finding, owner=scope.tenant, route=scope.route, hard_key=question.hard_key, text=question.text
         )
-        acceptance = self.acceptance(scope.tenant, scope.route)
+        evidence = self.evidence(scope.tenant, scope.route)
         if not self.encoder.up:
             return asked(reason="the encoder is not available", degraded="encoder")
         if not self.questions.knows(question.hard_key):
-            acceptance.look(None)
+            evidence.look(None)
             return asked(reason="nothing was asked before in this scope")
         try:
             vector = await self.encoder.encode(question.text)
         except EncoderUnavailable:
             return asked(reason="the encoder is not available", degraded="encoder")
-        nearest = self._nearest(question, vector)
-        if nearest is None:
-            acceptance.look(None)
+        near = self._near(question, vector)
+        if not near:
+            evidence.look(None)
             return asked(reason="no question asked before is near")
-        key, similarity, score = nearest
         self.near += 1
-        allowed = acceptance.accepts(score, _terms(rules, terms))
-        acceptance.look(score)
-        asked = partial(asked, near=key, similarity=round(similarity, 4), score=round(score, 6))
-        found = self.answers.find(key) if allowed else None
+        best = {scorer: max(near, key=attrgetter(scorer)) for scorer in SCORERS}
+        choice = evidence.choice(_terms(rules, terms))
+        evidence.look(best["verifier"].verifier, best["cosine"].cosine)
+        one = best[choice.scorer]
+        asked = partial(
+            asked,
+            near=one.key,
+            similarity=round(one.similarity, 4),
+            score=round(one.verifier, 6),
+            best=tuple((scorer, each.key, getattr(each, scorer)) for scorer, each in best.items()),
+        )
+        allowed = bin_of(getattr(one, choice.scorer)) >= choice.threshold
+        found = self.answers.find(one.key) if allowed else None
         if found is None:
             return asked(reason="the nearest question is not sure enough to be the same")
-        acceptance.serve()
+        evidence.serve()
         self.served += 1
         return asked(found=found, audit=self._random.random() < rules.audit_share)
 
@@ -221,7 +231,7 @@ class SemanticCache:
         there is no such entry.
         """
         if score is not None:
-            self.acceptance(owner, route).label(score, wrong=True)
+            self.evidence(owner, route).label(score, wrong=True)
         self.questions.demote_around(key, self._limits.floor)
         return self.answers.quarantine(key)
 
@@ -237,28 +247,30 @@ class SemanticCache:
             self._worker.cancel()
             await asyncio.wait([self._worker])
 
-    def _nearest(self, question: Question, vector: Any) -> tuple[bytes, float, float] | None:
-        """Key, similarity and score of the stored question that is likeliest to be the same."""
-        near = [
-            (slot, similarity)
-            for slot, similarity in self.questions.near(
+    def _near(self, question: Question, vector: Any) -> list[_Near]:
+        """The nearest stored questions whose answers are alive, with their scores."""
+        rows = [
+            (row, similarity)
+            for row, similarity in self.questions.near(
                 question.hard_key, vector, self._limits.nearest, self._limits.floor
             )
-            if self.questions.hard_key(slot) == question.hard_key
-            and self.answers.body(self.questions.key(slot)) is not None
+            if self.questions.hard_key(row) == question.hard_key
+            and self.answers.body(self.questions.key(row)) is not None
         ]
-        if not near:
-            return None
-        profiles = [self._verifier.profile(self.questions.text(slot)) for slot, _ in near]
-        scores = self._verifier.judge(
-            self._verifier.profile(question.text), profiles, [similarity for _, similarity in near]
-        )
-        adjusted = [
-            _shifted(score, self.questions.trust(slot)) for (slot, _), score in zip(near, scores, strict=True)
+        if not rows:
+            return []
+        similarities = [similarity for _, similarity in rows]
+        profiles = [self._verifier.profile(self.questions.text(row)) for row, _ in rows]
+        scores = self._verifier.judge(self._verifier.profile(question.text), profiles, similarities)
+        return [
+            _Near(
+                self.questions.key(row),
+                similarity,
+                _shifted(score, self.questions.trust(row)),
+                _shifted(similarity, self.questions.trust(row)),
+            )
+            for (row, similarity), score in zip(rows, scores, strict=True)
         ]
-        best = max(range(len(near)), key=adjusted.__getitem__)
-        slot, similarity = near[best]
-        return self.questions.key(slot), similarity, adjusted[best]
 
     def _later(self, job: Any) -> None:
         if len(self._waiting) >= self._limits.most_waiting:
@@ -279,10 +291,7 @@ class SemanticCache:
             self._worker = None
 
     async def _learn(self, finding: Finding, key: bytes, fresh: StoredAnswer) -> None:
-        if finding.near:
-            wrong = await self._differs(finding, fresh)
-            if wrong is not None:
-                self._label(finding, wrong)
+        await self._compare(finding, fresh)
         try:
             vector = await self.encoder.encode(finding.text)
             if self.answers.body(key) is not None:
@@ -292,25 +301,28 @@ class SemanticCache:
         self.remembered(key)
 
     async def _audited(self, finding: Finding, fresh: StoredAnswer) -> None:
-        wrong = await self._differs(finding, fresh)
+        wrong = (await self._compare(finding, fresh)).get(finding.near)
         if wrong is not None:
-            self._label(finding, wrong)
-            self.acceptance(finding.owner, finding.route).audit(wrong)
+            self.evidence(finding.owner, finding.route).audit(wrong)
 
-    def _label(self, finding: Finding, wrong: bool) -> None:
-        assert finding.score is not None  # noqa: S101 - what is near has a score
-        self.acceptance(finding.owner, finding.route).label(finding.score, wrong)
-        self.questions.label(finding.near, wrong)
+    async def _compare(self, finding: Finding, fresh: StoredAnswer) -> dict[bytes, bool]:
+        """Label what each scorer thought best; whether each of these answers says something else than `fresh`."""
+        wrong: dict[bytes, bool] = {}
+        for key in {key for _, key, _ in finding.best}:
+            stored = self.answers.body(key)
+            if stored is not None:
+                wrong[key] = await self._differ(finding.text, stored, fresh.body)
+                self.questions.label(key, wrong[key])
+        for scorer, key, score in finding.best:
+            if key in wrong:
+                self.evidence(finding.owner, finding.route).label(score, wrong[key], scorer=scorer)
+        return wrong
 
-    async def _differs(self, finding: Finding, fresh: StoredAnswer) -> bool | None:
-        """Whether the stored answer says something else than the fresh one; None where it is gone."""
-        stored = self.answers.body(finding.near)
-        if stored is None:
-            return None
-        one, other = words_of(stored), words_of(fresh.body)
+    async def _differ(self, question: str, stored: bytes, fresh: bytes) -> bool:
+        one, other = words_of(stored), words_of(fresh)
         same = same_answer(one, other, same_words=self._limits.same_words)
         if same is None and self._judge is not None:
-            same = await self._judge.same(finding.text, one, other)
+            same = await self._judge.same(question, one, other)
         if same is None:
             self.labels_unsure += 1
         elif same:
@@ -320,24 +332,34 @@ class SemanticCache:
         return not same
 
 
-def described(owner: str, route: str, acceptance: Acceptance, rules: SemanticRules | None) -> dict[str, Any]:
+class _Near(NamedTuple):
+    """A stored question near a new one: its cosine, and what each scorer makes of it."""
+
+    key: bytes
+    similarity: float
+    verifier: float
+    cosine: float
+
+
+def described(owner: str, route: str, evidence: Evidence, rules: SemanticRules | None) -> dict[str, Any]:
     """One scope's evidence, and what `rules` make of it; None: its route no longer serves by meaning."""
     shown: dict[str, Any] = {
         "owner": owner,
         "route": route,
-        "lookups": round(acceptance.lookups, 1),
-        "near": round(acceptance.near, 1),
-        "labels": round(acceptance.labels, 1),
-        "served": round(acceptance.served, 1),
+        "lookups": round(evidence.lookups, 1),
+        "near": round(evidence.near, 1),
+        "labels": round(evidence.labels, 1),
+        "served": round(evidence.served, 1),
     }
     if rules is None:
         return shown
-    threshold = acceptance.threshold(_terms(rules))
-    audited = acceptance.audited(rules.confidence)
+    choice = evidence.choice(_terms(rules))
+    audited = evidence.audited(rules.confidence)
     return shown | {
         "max_wrong_hits": rules.max_wrong_hits,
-        "threshold": None if threshold == CLOSED else round(score_of(threshold), 6),
-        "would_serve": round(acceptance.share_above(threshold), 6),
+        "scorer": choice.scorer,
+        "threshold": None if choice.score is None else round(choice.score, 6),
+        "would_serve": round(choice.share, 6),
         "audited": audited and dict(zip(("wrong", "at_least", "at_most"), audited, strict=True)),
     }
 

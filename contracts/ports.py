@@ -188,6 +188,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     score: float | None = None
     near: bytes = b""
     """The nearest question's key."""
+    best: tuple[tuple[Any, bytes, float], ...] = ()
+    """What each way to score thought best: its name, that question's key, its score."""
     audit: bool = False
     """A model is to be asked too, after the answer was served."""
     owner: str = ""

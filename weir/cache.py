@@ -215,7 +215,7 @@ def _plot(scope: Mapping[str, Any]) -> str:
     if audited is not None:
         found = f"{_percent(wrong)} ({_percent(audited['at_least'])} to {_percent(audited['at_most'])})"
     return escape(
-        f"{scope['owner']} on {scope['route']}, as shares of lookups\n"
+        f"{scope['owner']} on {scope['route']}, by {scope['scorer']}, as shares of lookups\n"
         f"  hits   {_bar(share)}   {_percent(share)}\n"
         f"  wrong  {_bar(wrong / (2 * allowed), bound=_BAR // 2)}  {found}; allowed: {_percent(allowed)}"
     )

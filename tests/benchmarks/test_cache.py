@@ -15,8 +15,8 @@ from benchmarks.cache_data import CacheData, Lookup, Pair, Talk, by_source, halv
 from benchmarks.cache_goals import goals, judged
 from benchmarks.cache_replay import Bench
 from benchmarks.systems import ROOT
-from cache.acceptance import Acceptance
 from cache.cosine import CosineVerifier
+from cache.evidence import Evidence
 from cache.index import VectorIndexes
 from cache.questions import Questions
 from cache.semantic import SemanticLimits
@@ -93,7 +93,7 @@ def bench(evidence: bytes = b"") -> Bench:
 
 
 def trusting() -> bytes:
-    scope = Acceptance()
+    scope = Evidence()
     for _ in range(1000):
         scope.look(0.999)
         scope.label(0.999, wrong=False)

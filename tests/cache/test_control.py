@@ -131,9 +131,9 @@ async def test_a_reported_entry_is_quarantined_everywhere(node: Node) -> None:
     assert node.control.report("acme", "support", key, 0.9)
     assert node.scene.answers.find(key) is None
     assert node.kept[-1] == Quarantined(key=key, owner="acme")
-    labels = node.scene.cache.acceptance("acme", "support").labels
+    labels = node.scene.cache.evidence("acme", "support").labels
     assert node.control.report("acme", "support", key, 0.9)  # again: nothing new
-    assert node.scene.cache.acceptance("acme", "support").labels == labels
+    assert node.scene.cache.evidence("acme", "support").labels == labels
     other = Node()
     for change in [*node.kept, node.kept[0]]:  # told again, from before the report
         other.control.apply(change)

@@ -43,7 +43,7 @@ async def test_a_warm_start_has_answers_questions_and_evidence(tmp_path: Path) -
     assert found.answer == stored("Choose card.")
     assert again.answers.revision == revision
     assert len(again.semantic.questions) == 2
-    assert again.semantic.acceptance("acme", "support").labels == 1
+    assert again.semantic.evidence("acme", "support").labels == 1
     await again.close()
     assert (tmp_path / "cache/0.snapshot").stat().st_mode & 0o077 == 0
 

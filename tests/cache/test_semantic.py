@@ -66,7 +66,7 @@ async def test_each_scope_proves_itself() -> None:
     for other in (replace(SCOPE, tenant="globex"), replace(SCOPE, route="auto")):
         await scene.ask("how do I pay by card", "Choose card.", other)
         assert (await scene.find("by card how do I pay", other)).found is None
-    assert len(scene.cache.acceptances()) == 3
+    assert len(scene.cache.all_evidence()) == 3
 
 
 async def test_the_clients_own_bound_makes_it_stricter() -> None:
@@ -97,7 +97,7 @@ async def test_without_a_judge_doubt_counts_as_wrong() -> None:
     scene = Scene()
     await scene.ask("how do I pay by card", "Choose card there")
     await scene.ask("by card how do I pay", "There is a button")
-    scope = scene.cache.acceptance("acme", "support")
+    scope = scene.cache.evidence("acme", "support")
     assert scene.cache.labels_unsure == 1
     assert scope.labels == 1
     assert scene.cache.questions.labels(0) == (0, 1)
@@ -154,9 +154,9 @@ async def test_a_report_quarantines_the_entry_and_demotes_its_neighbours() -> No
     await scene.ask("how do I pay by card today", "Choose card today.", seed=1)
     finding = await scene.find("by card how do I pay")
     assert finding.found is not None
-    labels = scene.cache.acceptance("acme", "support").labels
+    labels = scene.cache.evidence("acme", "support").labels
     assert scene.cache.report("acme", "support", finding.near, finding.score)
-    assert scene.cache.acceptance("acme", "support").labels == pytest.approx(labels + 1)
+    assert scene.cache.evidence("acme", "support").labels == pytest.approx(labels + 1)
     assert (await scene.find("by card how do I pay")).found is None
     assert not scene.cache.report("acme", "support", bytes(16), None)
 
@@ -193,13 +193,13 @@ async def test_closing_leaves_what_is_not_learned_yet() -> None:
 async def test_evidence_about_other_scores_is_not_taken_over() -> None:
     scene, other = Scene(), Scene()
     await scene.prove()
-    state = scene.cache.acceptance("acme", "support").state()
+    state = scene.cache.evidence("acme", "support").state()
     other.cache.restore("acme", "support", "another/verifier", state)
-    assert other.cache.acceptance("acme", "support").labels == 0
+    assert other.cache.evidence("acme", "support").labels == 0
     other.cache.restore("acme", "support", scene.cache.version, b"broken")
-    assert other.cache.acceptance("acme", "support").labels == 0
+    assert other.cache.evidence("acme", "support").labels == 0
     other.cache.restore("acme", "support", scene.cache.version, state)
-    assert other.cache.acceptance("acme", "support").labels > 30
+    assert other.cache.evidence("acme", "support").labels > 30
 
 
 async def test_stats_tell_what_is_allowed() -> None:

@@ -29,7 +29,7 @@ async def opened(upstream: PlainUpstream, folder: Path, most: int = 100) -> Asyn
     setup = setup_over({"good": upstream}, plan("support", "good", cache=ALWAYS))
     async with works_over(setup, folder, most=most, semantic=semantic_over) as works:
         assert works.semantic is not None
-        scope = works.semantic.acceptance("acme", "support")
+        scope = works.semantic.evidence("acme", "support")
         for _ in range(400):
             scope.look(0.99)
             scope.label(0.99, wrong=False)
@@ -52,7 +52,7 @@ async def audited(works: Works) -> tuple[float, float, float] | None:
     assert works.pipeline.audits is not None
     await works.pipeline.audits.idle()
     await works.semantic.idle()
-    return works.semantic.acceptance("acme", "support").audited(0.95)
+    return works.semantic.evidence("acme", "support").audited(0.95)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -88,9 +88,9 @@ def test_a_scope_tells_its_threshold_and_what_audits_saw() -> None:
     semantic = semantic_over(answers)
     rules = {"support": RULES}
     wire_cache(metrics, Parts(answers, semantic), lambda _, route: rules.get(route), lambda: 0)
-    acceptance = semantic.acceptance("acme", "support")
+    acceptance = semantic.evidence("acme", "support")
     of = '{owner="acme",route="support"}'
-    semantic.acceptance("acme", "a route that is gone").look(0.9)
+    semantic.evidence("acme", "a route that is gone").look(0.9)
     acceptance.look(0.9)
     shown = samples(metrics)
     assert (shown[f"weir_cache_threshold{of}"], shown[f"weir_cache_would_serve{of}"]) == (1, 0)

@@ -135,7 +135,7 @@ class Scene:
         assert semantic is not None
         for owner in ("acme", "globex", "pool:a", "pool:b"):
             for route in ("support", "sales", "direct"):
-                scope = semantic.acceptance(owner, route)
+                scope = semantic.evidence(owner, route)
                 for _ in range(400):
                     scope.look(0.99)
                     scope.label(0.99, wrong=False)

@@ -176,6 +176,7 @@ SCOPES = {
         {
             **SCOPE,
             "max_wrong_hits": 0.01,
+            "scorer": "cosine",
             "threshold": 0.913,
             "would_serve": 0.25,
             "audited": {"wrong": 0.005, "at_least": 0.001, "at_most": 0.012},

@@ -75,7 +75,7 @@ class Desk:
 
     def trust(self, owner: str = "acme", route: str = "support") -> None:
         """Let what has been learned open the scope."""
-        acceptance = self.semantic.acceptance(owner, route)
+        acceptance = self.semantic.evidence(owner, route)
         for score in (0.05, 0.5, 0.9, 0.99, 0.999):
             for _ in range(100):
                 acceptance.look(score)
@@ -300,9 +300,9 @@ async def test_a_reported_semantic_hit_counts_as_wrong_too(desk: Desk) -> None:
     await desk.ask(QUESTION)
     hit = await desk.ask(ALIKE)
     assert hit.headers["x-weir-cache"] == "semantic"
-    before = desk.semantic.acceptance("acme", "support").labels
+    before = desk.semantic.evidence("acme", "support").labels
     assert (await desk.report(hit)).json["quarantined"]
-    assert desk.semantic.acceptance("acme", "support").labels == before + 1
+    assert desk.semantic.evidence("acme", "support").labels == before + 1
     assert (await desk.ask(ALIKE)).headers["x-weir-cache"] == "miss"
 
 
