@@ -181,7 +181,15 @@ SCOPES = {
             "would_serve": 0.25,
             "audited": {"wrong": 0.005, "at_least": 0.001, "at_most": 0.012},
         },
-        {**SCOPE, "owner": "globex", "max_wrong_hits": 0.01, "threshold": None, "would_serve": 0, "audited": None},
+        {
+            **SCOPE,
+            "owner": "globex",
+            "max_wrong_hits": 0.01,
+            "scorer": "verifier",
+            "threshold": None,
+            "would_serve": 0,
+            "audited": None,
+        },
         {**SCOPE, "route": "exact [only]"},
     ],
 }
