@@ -98,7 +98,7 @@ class SemanticCache:
         self.encoder = encoder
         self._verifier = verifier
         self._limits = limits or SemanticLimits()
-        self._judge = judge
+        self.judge = judge
         self._random = random.Random(seed)  # noqa: S311 - a sample, not a secret
         self._versions = (encoder.version, verifier.version)
         self._evidence: OrderedDict[tuple[str, str], Evidence] = OrderedDict()
@@ -311,18 +311,18 @@ class SemanticCache:
         for key in {key for _, key, _ in finding.best}:
             stored = self.answers.body(key)
             if stored is not None:
-                wrong[key] = await self._differ(finding.text, stored, fresh.body)
+                wrong[key] = await self._differ(finding, stored, fresh.body)
                 self.questions.label(key, wrong[key])
         for scorer, key, score in finding.best:
             if key in wrong:
                 self.evidence(finding.owner, finding.route).label(score, wrong[key], scorer=scorer)
         return wrong
 
-    async def _differ(self, question: str, stored: bytes, fresh: bytes) -> bool:
+    async def _differ(self, finding: Finding, stored: bytes, fresh: bytes) -> bool:
         one, other = words_of(stored), words_of(fresh)
         same = same_answer(one, other, same_words=self._limits.same_words)
-        if same is None and self._judge is not None:
-            same = await self._judge.same(question, one, other)
+        if same is None and self.judge is not None:
+            same = await self.judge.same(finding.tenant, finding.text, one, other)
         if same is None:
             self.labels_unsure += 1
         elif same:

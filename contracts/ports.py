@@ -192,6 +192,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """What each way to score thought best: its name, that question's key, its score."""
     audit: bool = False
     """A model is to be asked too, after the answer was served."""
+    tenant: str = ""
     owner: str = ""
     route: str = ""
     hard_key: bytes = b""
@@ -221,8 +222,8 @@ class SemanticAnswers(Protocol):
 class Judge(Protocol):
     """Compares two answers in meaning, where their words do not tell."""
 
-    async def same(self, question: str, one: str, other: str) -> bool | None:
-        """None where it cannot say, or cannot be reached."""
+    async def same(self, tenant: str, question: str, one: str, other: str) -> bool | None:
+        """Whether both say the same; `tenant` is who asked. None where it cannot say, or cannot be reached."""
 
 
 class AnswerControl(Protocol):

@@ -46,6 +46,7 @@ from router.config.watch import Outcome, Watch
 from router.estimates import TokenEstimator
 from router.evidence import RecentDecisions
 from router.health import Health
+from router.judging import ModelJudge
 from router.metrics import Metrics
 from router.permits import Permits, SharedPermits, shared_slots
 from router.pipeline import Pipeline
@@ -313,6 +314,8 @@ class House:
             status_of=status_of,
             settled=self._settled,
         )
+        if self.cache.semantic is not None and config.cache.matching.judge:
+            self.cache.semantic.judge = ModelJudge(config.cache.matching.judge, self.pipeline.answer)
         if self.encoder is not None and self.encoder_process is not None:
             if self.worker == 0:  # the other workers are its clients too
                 self.encoder_process.start()

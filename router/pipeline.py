@@ -107,7 +107,9 @@ class Pipeline:
         except orjson.JSONDecodeError as error:
             raise InvalidRequest(f"The request body is not valid JSON: {error}.") from error
         request = ModelRequest(incoming.endpoint, raw)
-        plan = setup.plan(request.model, key)
+        # A judge is Weir's own choice, whatever the tenant may name.
+        own = setup.plans.get(request.model) if incoming.purpose == "judge" else None
+        plan = own or setup.plan(request.model, key)
         if not self._events.ready():
             raise LedgerUnavailable("Usage cannot be recorded right now, so nothing is answered.", retry_after_s=5)
         terms = self._cache.terms(request, incoming.headers, plan.cache.rules)
@@ -144,7 +146,7 @@ class Pipeline:
         if self._semantic is not None and plan.cache.semantic is not None:
             body, rules = exchange.body, plan.cache.semantic
             finding = await self._semantic.recall(scope, trail.endpoint, body, rules, terms)
-            exchange.finding = finding
+            exchange.finding = replace(finding, tenant=trail.tenant)
             trail.verdict = semantic_verdict(finding, trail.tenant)
             if finding.degraded:
                 trail.degraded.append(finding.degraded)

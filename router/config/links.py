@@ -24,6 +24,7 @@ _NAMES: Mapping[str, str] = {
     "routes.*.candidates.*": "models",
     "routes.*.prompt": "prompts",
     "routes.*.cache.pool_writers.*": "tenants",
+    "cache.matching.judge": "models",
     "tenants.*.routes.*": "routes",
     "tenants.*.models.*": "models",
     "tenants.*.keys.*.routes.*": "routes",

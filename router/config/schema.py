@@ -159,6 +159,11 @@ class Matching(Section):
     same_words: float = Field(
         0.8, gt=0, le=1, description="Share of common words from which two answers say the same."
     )
+    judge: Name | None = Field(
+        None,
+        description="One of `models`, asked whether two answers say the same where their words do not tell; each "
+        "tenant pays for its own. Left out, such answers count as different.",
+    )
 
 
 class CacheStore(Section):

@@ -18,7 +18,7 @@ class Agreeable:
         self.says = says
         self.asked: list[tuple[str, str, str]] = []
 
-    async def same(self, question: str, one: str, other: str) -> bool | None:
+    async def same(self, tenant: str, question: str, one: str, other: str) -> bool | None:
         self.asked.append((question, one, other))
         return self.says
 
