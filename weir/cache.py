@@ -188,7 +188,7 @@ def _print_counts(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def _scopes(scopes: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=SIMPLE)
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("tenant", "route"):
         table.add_column(heading, overflow="fold")
     for heading in ("lookups", "near", "labels", "served", "threshold", "would serve"):
