@@ -77,7 +77,7 @@ async def misses(verifier: Verifies, vectors: dict[str, Any], stream: Sequence[L
         bench = Bench(
             Remembered(vectors, card.version, card.dimensions),
             verifier,
-            lambda: Questions(VectorIndexes(card.dimensions)),
+            lambda slots: Questions(VectorIndexes(card.dimensions), slots),
             _NEVER,
         )
         await bench.run(stream)

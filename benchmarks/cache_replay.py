@@ -20,6 +20,7 @@ from benchmarks.cache_data import Lookup, Pair, Talk
 from cache.exact import ExactCache
 from cache.questions import Questions
 from cache.semantic import SemanticCache, SemanticLimits, Verifies
+from cache.slots import Slots
 from contracts.ports import CacheRules, CacheScope, Encoder, Filing, SemanticRules
 from contracts.records import StoredAnswer
 from contracts.request import ModelRequest
@@ -84,7 +85,7 @@ class Bench:
         self,
         encoder: Encoder,
         verifier: Verifies,
-        questions: Callable[[], Questions],
+        questions: Callable[[Slots], Questions],
         rules: SemanticRules,
         *,
         evidence: bytes = b"",
@@ -94,7 +95,9 @@ class Bench:
         seed: int = 1,
     ) -> None:
         self.exact = ExactCache(max_bytes=8 << 30, max_answer_bytes=1 << 20)
-        self.cache = SemanticCache(self.exact, questions(), encoder, verifier, limits=limits, seed=seed)
+        self.cache = SemanticCache(
+            self.exact, questions(self.exact.slots), encoder, verifier, limits=limits, seed=seed
+        )
         self.evidence = self.cache.evidence(tenant, "auto")
         if evidence:
             self.evidence.restore(evidence)

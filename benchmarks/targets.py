@@ -20,13 +20,13 @@ class Target:
 
 def at_least(what: str, figure: float | None, target: float, unit: str = "x") -> Target:
     """`figure` is None where it was not measured."""
-    met = None if figure is None else figure >= target
+    met = None if figure is None else bool(figure >= target)
     return Target(what, f"at least {target:g} {unit}".strip(), _shown(figure, unit), met)
 
 
 def below(what: str, figure: float | None, target: float, unit: str) -> Target:
     """`figure` is None where it was not measured."""
-    met = None if figure is None else figure < target
+    met = None if figure is None else bool(figure < target)
     return Target(what, f"under {target:g} {unit}".strip(), _shown(figure, unit), met)
 
 

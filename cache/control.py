@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.changes import Change, Dropped, Invalidated, Kept, Learned, Quarantined
 from cache.comparison import words_of
-from cache.exact import Entry, ExactCache
+from cache.exact import Entry, ExactCache, size_of
 from cache.freshness import EVERYONE
 from cache.spread import Spread
 from contracts.ports import SemanticRules
@@ -82,7 +82,7 @@ class CacheControl:
         """Entries, the most recently used first: one by its key, or those filed under `tag`, or any."""
         shown: list[dict[str, Any]] = []
         only = self._answers.peek(key) if key else None
-        entries = [(key, only)] if only else [] if key else reversed(list(self._answers.entries()))
+        entries = [(key, only)] if only else [] if key else self._answers.entries(newest_first=True)
         for entry_key, entry in entries:
             if len(shown) >= most:
                 break
@@ -213,7 +213,7 @@ class CacheControl:
             "expires_in_s": round(entry.expires_at - now, 3),
             "quarantined": entry.quarantined,
             "stale": self._answers.freshness.is_stale(owner, tags, entry.revision),
-            "bytes": entry.size,
+            "bytes": size_of(key, entry.body, entry.facts),
             "answer": words_of(entry.body)[:_ANSWER_SHOWN],
             "question": None,
         }

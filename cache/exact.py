@@ -1,57 +1,61 @@
 """Answers to equal requests, in memory, within a bound on bytes: the least recently used go first.
 
-The non-obvious decision: an entry holds bytes and numbers only, put together as an answer again at each hit, and is
-not tracked by the garbage collector. So a cache of a million answers does not make a request wait for a collection,
-and what it takes is easily counted: `max_bytes` means memory. Belongs to one event loop; nothing here is safe for
-several threads.
+The non-obvious decision: an entry is bytes and numbers in columns, put together as an answer again at each hit. So
+the garbage collector has nothing to walk through, a cache of a million answers does not make a request wait for it,
+and what it takes is little and easily counted: `max_bytes` means memory. Belongs to one event loop; nothing here is
+safe for several threads.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from sys import getsizeof
 from typing import Any
 
+import msgspec
 import orjson
 from msgspec import Struct
 
 from cache.admission import refuse_answer, terms_for
 from cache.freshness import Freshness
 from cache.scope import exact_key
+from cache.slots import Slots
 from contracts.ports import CacheRules, CacheScope, CacheTerms, Filing, Found
 from contracts.records import Endpoint, StoredAnswer
 from contracts.request import ModelRequest
 
-ENTRY_OVERHEAD = 304
-"""Bytes beside key, body and facts: the ordered dictionary's two tables and list node at their usual load, the
-entry itself and its numbers."""
+ENTRY_OVERHEAD = 132
+"""Bytes beside key, body and facts: the columns, a dictionary's table at its usual load, and the number in it."""
 
 _Labels = tuple[str, str, tuple[str, ...]]
-"""Owner, writer and tags: the same few for a million entries, so that each set of them is kept once."""
+"""Owner, writer and tags."""
+_Filed = tuple[str, str, tuple[str, ...], int, float]
+"""Labels, revision and seconds to live: the same few for a million entries, so each set of them is kept once."""
+
+_NOTHING: _Filed = ("", "", (), 0, 0.0)
 
 
-class Entry(Struct, gc=False):
-    """One answer as it is kept. `facts` is all of the answer but its body; times are on the cache's clock."""
+class Entry(Struct, frozen=True):
+    """What is kept of one answer. `facts` is all of the answer but its body; times are on the cache's clock."""
 
     body: bytes
     facts: bytes
     stored_at: float
     expires_at: float
-    size: int
     revision: int
     labels: _Labels
-    quarantined: bool = False
+    quarantined: bool
     """Reported as wrong: it is kept, so that no equal answer takes its place, and not served."""
 
 
 class ExactCache:
     """An `AnswerCache`. `clock` counts seconds and never goes back.
 
-    `kept` is told of the key of each new answer (but of one whose question is to follow), `dropped` of each that is
-    gone.
+    `kept` is told of the key of each new answer (but of one whose question is to follow), `dropped` of each that
+    goes, while it still has its slot. `slots` are for whoever keeps more about the same keys.
 
     For metrics: `bytes`, `len()`, and the counts of entries that were `stored`, `refused` as too large,
     `evicted` for want of room, `expired`, and found `stale`.
@@ -76,12 +80,18 @@ class ExactCache:
         self.evicted = 0
         self.expired = 0
         self.stale = 0
+        self.slots = Slots()
         self._clock = clock
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
-        self._labels: dict[_Labels, _Labels] = {}
+        self._shared: dict[_Filed, _Filed] = {}
+        # The columns, by slot; nothing has slot 0.
+        self._bodies: list[bytes] = [b""]
+        self._facts: list[bytes] = [b""]
+        self._filed: list[_Filed] = [_NOTHING]
+        self._stored_at = array("d", [0])
+        self._quarantined = bytearray(1)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.slots)
 
     def now(self) -> float:
         """On the cache's clock."""
@@ -101,38 +111,51 @@ class ExactCache:
         return exact_key(scope, endpoint, body)
 
     def find(self, key: bytes) -> Found | None:
-        entry = self._alive(key)
-        if entry is None:
+        now = self._clock()
+        slot = self._alive(key, now)
+        if slot is None:
             return None
-        self._entries.move_to_end(key)
+        self.slots.touch(slot)
         return Found(
-            answer=_unpacked(entry.body, entry.facts),
+            answer=_unpacked(self._bodies[slot], self._facts[slot]),
             entry_id=key.hex(),
-            age_s=self._clock() - entry.stored_at,
-            writer=entry.labels[1],
+            age_s=now - self._stored_at[slot],
+            writer=self._filed[slot][1],
         )
 
     def body(self, key: bytes) -> bytes | None:
         """The whole answer as it was stored, where it is alive; does not count as a use."""
-        entry = self._alive(key)
-        return entry.body if entry is not None else None
+        slot = self._alive(key, self._clock())
+        return self._bodies[slot] if slot is not None else None
 
     def peek(self, key: bytes) -> Entry | None:
         """The entry, alive or not; does not count as a use."""
-        return self._entries.get(key)
+        slot = self.slots.slot(key)
+        if slot is None:
+            return None
+        owner, writer, tags, revision, _ = self._filed[slot]
+        return Entry(
+            body=self._bodies[slot],
+            facts=self._facts[slot],
+            stored_at=self._stored_at[slot],
+            expires_at=self._expires_at(slot),
+            revision=revision,
+            labels=(owner, writer, tags),
+            quarantined=bool(self._quarantined[slot]),
+        )
 
     def store(self, key: bytes, answer: StoredAnswer, filing: Filing) -> None:
         """Keep `answer` in place of what was there. Too large an answer is only counted.
 
         Nothing takes the place of an entry in quarantine, and nothing is kept that was invalidated on its way.
         """
-        known = self._entries.get(key)
-        if known is not None and known.quarantined and self._clock() < known.expires_at:
+        now = self._clock()
+        known = self.slots.slot(key)
+        if known is not None and self._quarantined[known] and now < self._expires_at(known):
             return
         if self.freshness.is_stale(filing.owner, filing.tags, filing.revision):
             self.stale += 1
             return
-        now = self._clock()
         taken = self.take(
             key,
             bytes(memoryview(answer.body)),  # what orjson returns sits in a buffer up to ten times its size
@@ -159,75 +182,105 @@ class ExactCache:
         labels: _Labels,
         quarantined: bool = False,
     ) -> bool:
-        """Keep an entry as it is, in place of what was there; False where it is too large."""
-        size = _size(key, body, facts)
-        entry = Entry(body, facts, stored_at, expires_at, size, revision, self._shared(labels), quarantined)
-        if key in self._entries:
-            self.drop(key)
-        if len(entry.body) > self.max_answer_bytes or entry.size > self.max_bytes:
+        """Keep an entry as it is, in place of what was there; False where it is too large.
+
+        It lives to the next millisecond: clocks of other nodes would leave hardly two alike.
+        """
+        self.drop(key)
+        size = size_of(key, body, facts)
+        if len(body) > self.max_answer_bytes or size > self.max_bytes:
             self.refused += 1
             return False
-        self._entries[key] = entry
-        self.bytes += entry.size
+        slot = self.slots.add(key)
+        if slot == len(self._bodies):
+            self._lengthen()
+        self._bodies[slot] = body
+        self._facts[slot] = facts
+        self._filed[slot] = self._once((*labels, revision, round(expires_at - stored_at, 3)))
+        self._stored_at[slot] = stored_at
+        self._quarantined[slot] = quarantined
+        self.bytes += size
         while self.bytes > self.max_bytes:
-            self.drop(next(iter(self._entries)))
+            self.drop(self.slots.oldest)
             self.evicted += 1
         return True
 
     def drop(self, key: bytes) -> bool:
         """Forget the entry; False where there is none."""
-        entry = self._entries.pop(key, None)
-        if entry is None:
+        slot = self.slots.slot(key)
+        if slot is None:
             return False
-        self.bytes -= entry.size
+        self.bytes -= size_of(key, self._bodies[slot], self._facts[slot])
         self.dropped(key)
+        self.slots.remove(key)
+        self._bodies[slot] = self._facts[slot] = b""
         return True
 
     def quarantine(self, key: bytes) -> bool:
         """Serve this entry no more, for as long as it would have lived; False where there is none."""
-        entry = self._entries.get(key)
-        if entry is None:
+        slot = self.slots.slot(key)
+        if slot is None:
             return False
-        entry.quarantined = True
+        self._quarantined[slot] = True
         return True
 
-    def entries(self) -> Iterator[tuple[bytes, Entry]]:
-        """Everything that is kept, the least recently used first."""
-        return iter(list(self._entries.items()))
+    def entries(self, *, newest_first: bool = False) -> Iterator[tuple[bytes, Entry]]:
+        """All that is kept now and still is when its turn comes, the least recently used first, or last."""
+        keys = list(self.slots.keys())
+        for key in reversed(keys) if newest_first else keys:
+            entry = self.peek(key)
+            if entry is not None:
+                yield key, entry
 
-    def _alive(self, key: bytes) -> Entry | None:
-        entry = self._entries.get(key)
-        if entry is None or entry.quarantined:
+    def _alive(self, key: bytes, now: float) -> int | None:
+        """The slot of an entry that may be served."""
+        slot = self.slots.slot(key)
+        if slot is None or self._quarantined[slot]:
             return None
-        if self._clock() >= entry.expires_at:
+        owner, _, tags, revision, ttl_s = self._filed[slot]
+        if now >= self._stored_at[slot] + ttl_s:
             self.drop(key)
             self.expired += 1
             return None
-        owner, _, tags = entry.labels
-        if self.freshness.is_stale(owner, tags, entry.revision):
+        if revision < self.freshness.revision and self.freshness.is_stale(owner, tags, revision):
             self.drop(key)
             self.stale += 1
             return None
-        return entry
+        return slot
 
-    def _shared(self, labels: _Labels) -> _Labels:
-        if len(self._labels) > 100_000:  # clients name tags, and may name many
-            self._labels.clear()
-        return self._labels.setdefault(labels, labels)
+    def _expires_at(self, slot: int) -> float:
+        return self._stored_at[slot] + self._filed[slot][4]
+
+    def _lengthen(self) -> None:
+        """By one slot."""
+        self._bodies.append(b"")
+        self._facts.append(b"")
+        self._filed.append(_NOTHING)
+        self._stored_at.append(0)
+        self._quarantined.append(0)
+
+    def _once(self, filed: _Filed) -> _Filed:
+        if len(self._shared) > 100_000:  # clients name tags, and may name many
+            self._shared.clear()
+        return self._shared.setdefault(filed, filed)
 
 
 def footprint(key: bytes, answer: StoredAnswer) -> int:
     """Bytes of memory that keeping `answer` under `key` takes."""
-    return _size(key, answer.body, _facts(answer))
+    return size_of(key, answer.body, _facts(answer))
 
 
-def _size(key: bytes, body: bytes, facts: bytes) -> int:
+def size_of(key: bytes, body: bytes, facts: bytes) -> int:
+    """Bytes of memory that an entry takes."""
     return ENTRY_OVERHEAD + _rounded(key) + _rounded(body) + _rounded(facts)
 
 
 def _rounded(value: bytes) -> int:
     """The object's size as the allocator rounds it."""
     return (getsizeof(value) + 15) & ~15
+
+
+_facts_decoder = msgspec.json.Decoder(tuple[tuple[int, ...], str, Any, Decimal])
 
 
 def _facts(answer: StoredAnswer) -> bytes:
@@ -237,5 +290,5 @@ def _facts(answer: StoredAnswer) -> bytes:
 
 
 def _unpacked(body: bytes, facts: bytes) -> StoredAnswer:
-    pieces, model, usage, cost = orjson.loads(facts)
-    return StoredAnswer(body=body, pieces=tuple(pieces), model=model, usage=usage, cost=Decimal(cost))
+    pieces, model, usage, cost = _facts_decoder.decode(facts)
+    return StoredAnswer(body=body, pieces=pieces, model=model, usage=usage, cost=cost)

@@ -1,57 +1,59 @@
 """The questions of stored answers: where each stands in its scope's index, and what became of it.
 
 The non-obvious decision: a question is a row number into columns, not an object. The vector is kept in the index
-alone, and the keys are the same bytes objects that the answer stands under.
+alone, and the key where the answer is: a row has the number of that slot, and the slot the number of the row. They
+are not the same number, since an answer without a question would then take up room for a vector.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from math import log
 from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from cache.index import VectorIndexes
+from cache.slots import Key, Slots
 
 if TYPE_CHECKING:
     from contracts.ports import Vector
-
-Key = bytes
 
 _DEMOTION = 1.0
 """Log odds that a report costs each neighbour of the reported answer."""
 
 
 class Questions:
-    """Texts and vectors by the key of their answer. Belongs to one thread.
+    """Texts and vectors by the key of their answer, which is in `slots`. Belongs to one thread.
 
-    A question with `enough_labels` of its own is trusted by them: `most_trust` bounds how far, in log odds.
+    Who takes a key out of `slots` has to `remove` it here first. A question with `enough_labels` of its own is
+    trusted by them: `most_trust` bounds how far, in log odds.
     """
 
-    def __init__(self, vectors: VectorIndexes, *, enough_labels: int = 10, most_trust: float = 2.0) -> None:
+    def __init__(
+        self, vectors: VectorIndexes, slots: Slots, *, enough_labels: int = 10, most_trust: float = 2.0
+    ) -> None:
         self._vectors = vectors
+        self._slots = slots
         self._enough_labels = enough_labels
         self._most_trust = most_trust
-        self._rows: dict[Key, int] = {}
-        self._free: list[int] = []
-        self._keys: list[Key] = []
+        self._shared: dict[Key, Key] = {}
+        self._free = array("I")
+        self._slot_of = array("I")
         self._hard_keys: list[Key] = []
-        self._texts: list[Key] = []
+        self._texts: list[bytes] = []
         self._right = array("H")
         self._wrong = array("H")
         self._demoted = array("B")
         self.text_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._texts) - len(self._free)
 
     @property
     def bytes(self) -> int:
-        """Memory of texts, vectors and indexes; keys count with their answers."""
-        columns = sum(map(getsizeof, (self._rows, self._keys, self._hard_keys, self._texts, self._free)))
-        columns += sum(map(getsizeof, (self._right, self._wrong, self._demoted)))
-        return columns + self.text_bytes + self._vectors.bytes
+        """Memory of texts, vectors and indexes; keys count with their answers, hard keys with their indexes."""
+        columns = (self._slot_of, self._hard_keys, self._texts, self._right, self._wrong, self._demoted, self._free)
+        return sum(map(getsizeof, columns)) + getsizeof(self._shared) + self.text_bytes + self._vectors.bytes
 
     @property
     def vector_bytes(self) -> int:
@@ -67,10 +69,12 @@ class Questions:
         return self._vectors.search(hard_key, vector, most, floor)
 
     def row(self, key: Key) -> int | None:
-        return self._rows.get(key)
+        slot = self._slots.slot(key)
+        note = 0 if slot is None else self._slots.notes[slot]
+        return note - 1 if note else None
 
     def key(self, row: int) -> Key:
-        return self._keys[row]
+        return self._slots.key(self._slot_of[row])
 
     def hard_key(self, row: int) -> Key:
         return self._hard_keys[row]
@@ -95,59 +99,69 @@ class Questions:
         return own - _DEMOTION * self._demoted[row]
 
     def add(self, hard_key: Key, key: Key, text: str, vector: Vector) -> None:
-        """Keep a question; one that is there already stays as it is."""
-        if key in self._rows:
+        """Keep a question; one that is there already stays as it is, and one whose answer is gone is not kept."""
+        slot = self._slots.slot(key)
+        if slot is None or self._slots.notes[slot]:
             return
+        if self.knows(hard_key):
+            hard_key = self._shared.setdefault(hard_key, hard_key)
         kept = text.encode()
+        row = self._free[-1] if self._free else len(self._texts)
+        self._vectors.add(hard_key, row, vector)
         if self._free:
-            row = self._free.pop()
-            self._keys[row], self._hard_keys[row], self._texts[row] = key, hard_key, kept
+            self._free.pop()
+            self._slot_of[row], self._hard_keys[row], self._texts[row] = slot, hard_key, kept
             self._right[row] = self._wrong[row] = self._demoted[row] = 0
         else:
-            row = len(self._keys)
-            self._keys.append(key)
+            self._slot_of.append(slot)
             self._hard_keys.append(hard_key)
             self._texts.append(kept)
             for column in (self._right, self._wrong, self._demoted):
                 column.append(0)
-        self._rows[key] = row
-        self.text_bytes += getsizeof(kept)
-        self._vectors.add(hard_key, row, vector)
+        self._slots.notes[slot] = row + 1
+        self.text_bytes += _rounded(kept)
 
     def remove(self, key: Key) -> None:
-        """Forget the question whose answer is gone, if there is one."""
-        row = self._rows.pop(key, None)
+        """Forget the question whose answer goes, if there is one."""
+        row = self.row(key)
         if row is None:
             return
-        self._vectors.remove(self._hard_keys[row], row)
-        self.text_bytes -= getsizeof(self._texts[row])
-        self._keys[row] = self._hard_keys[row] = self._texts[row] = b""
+        hard_key = self._hard_keys[row]
+        self._vectors.remove(hard_key, row)
+        if not self.knows(hard_key):
+            self._shared.pop(hard_key, None)
+        self.text_bytes -= _rounded(self._texts[row])
+        self._hard_keys[row] = self._texts[row] = b""
+        self._slots.notes[self._slot_of[row]] = 0
         self._free.append(row)
 
     def label(self, key: Key, wrong: bool) -> None:
         """The answer did or did not do for another question."""
-        row = self._rows.get(key)
+        row = self.row(key)
         if row is not None:
             column = self._wrong if wrong else self._right
             column[row] = min(65_535, column[row] + 1)
 
     def demote_around(self, key: Key, floor: float, most: int = 16) -> None:
         """Trust the nearest questions less, this one among them."""
-        row = self._rows.get(key)
+        row = self.row(key)
         if row is None:
             return
         for near, _ in self.near(self._hard_keys[row], self.vector(row), most, floor):
             self._demoted[near] = min(255, self._demoted[near] + 1)
 
-    def rows(self) -> Iterator[int]:
-        """Every row that is in use."""
-        return iter(list(self._rows.values()))
-
     def restore(self, key: Key, right: int, wrong: int, demoted: int) -> None:
-        """Set what became of a question, as a snapshot tells it."""
-        row = self._rows[key]
+        """Set what became of a question, as a snapshot tells it. KeyError where it is not there."""
+        row = self.row(key)
+        if row is None:
+            raise KeyError(key)
         self._right[row], self._wrong[row], self._demoted[row] = right, wrong, demoted
 
     def history(self, row: int) -> tuple[int, int, int]:
         """What `restore` takes."""
         return self._right[row], self._wrong[row], self._demoted[row]
+
+
+def _rounded(value: bytes) -> int:
+    """The object's size as the allocator rounds it."""
+    return (getsizeof(value) + 15) & ~15

@@ -172,7 +172,8 @@ def _semantic(answers: ExactCache, settings: CacheSettings, encoder: Encoder) ->
         same_words=settings.same_words,
         acceptance=AcceptanceLimits(memory=settings.memory_lookups, least_labels=settings.least_labels),
     )
-    return SemanticCache(answers, Questions(VectorIndexes(encoder.dimensions)), encoder, verifier, limits=limits)
+    questions = Questions(VectorIndexes(encoder.dimensions), answers.slots)
+    return SemanticCache(answers, questions, encoder, verifier, limits=limits)
 
 
 def _snapshot(settings: CacheSettings) -> Snapshot:

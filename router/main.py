@@ -13,10 +13,8 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING, Any
 
-import uvloop
 from prometheus_client import ProcessCollector
 
 from cache.room import VERIFIER, CacheRoom, CacheSettings
@@ -35,7 +33,7 @@ from ledger.writer_process import WriterProcess
 from prompts.book import PromptBook
 from router.access import Operators
 from router.auditing import Audits
-from router.board import PAGES, Board, take_down
+from router.board import PAGES, Board
 from router.breaker import Breakers
 from router.cache_metrics import wire_cache, wire_encoder
 from router.calling import Caller
@@ -48,11 +46,11 @@ from router.evidence import RecentDecisions
 from router.health import Health
 from router.judging import ModelJudge
 from router.metrics import Metrics
-from router.permits import Permits, SharedPermits, shared_slots
+from router.permits import Permits
 from router.pipeline import Pipeline
-from router.server import Server, allow_open_files, is_loopback, listen
+from router.server import is_loopback
 from router.setup import Access, CacheRule, Deployment, Plan, Setup
-from router.station import Station, Word, doors
+from router.station import Station, Word
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
 from router.upstreams.litellm_library import LiteLLMUpstream
@@ -65,7 +63,7 @@ from router.web.errors import status_of
 from router.web.hot import ModelEndpoint
 from router.web.openapi import openapi_page
 from router.web.pages import Decisions, decision_pages, model_pages, operator_pages
-from router.workers import Foreman, WorkersFailed
+from router.workers import WorkersFailed
 
 if TYPE_CHECKING:
     from encoder.client import EncoderClient
@@ -485,81 +483,3 @@ def operators_of(loaded: Loaded, state: Path) -> Operators:
         file.touch(mode=0o600)
         file.write_text(f"{admin_key}\n")
     return Operators(admin_key, metrics_key)
-
-
-def run(
-    loaded: Loaded,
-    config_path: Path,
-    *,
-    host: str,
-    port: int,
-    state: Path,
-    listening: Callable[[str], None],
-    workers: int = 1,
-) -> None:
-    """Serve until told to end. Raises one of START_FAILURES."""
-    try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise OSError(f"{state} cannot be made: {error.strerror}. Set WEIR_STATE_DIR to another folder.") from error
-    if workers == 1:
-        with listen(host, port) as door:
-            _serve(House(loaded, config_path, state=state, bound_to=host), door, host, listening)
-        return
-    slots = shared_slots(workers)
-
-    def work(station: Station) -> int:
-        worker = station.worker
-        permits = SharedPermits(loaded.config.server.max_concurrent, slots, worker)
-        try:
-            house = House(
-                loaded,
-                config_path,
-                state=state,
-                bound_to=host,
-                worker=worker,
-                workers=workers,
-                permits=permits,
-                tell=station.tell,
-            )
-            _serve(house, station.door, host, station.listening, station)
-        except START_FAILURES as error:
-            station.failed(str(error))
-            return 1
-        return 0
-
-    def gone(worker: int) -> None:
-        slots[worker] = 0
-        take_down(state / PAGES, worker)
-
-    prices_of(loaded)  # what is missing is said before anything is begun
-    for worker in range(workers):  # what a Weir that was killed left behind
-        gone(worker)
-    shutdown_s = loaded.config.server.shutdown_seconds
-    Foreman(doors(host, port, workers), work, gone=gone, listening=listening, shutdown_s=shutdown_s).run()
-
-
-def _serve(
-    house: House, door: socket, host: str, listening: Callable[[str], None], station: Station | None = None
-) -> None:
-    """Open `house` to those who come to `door`, until told to end."""
-    allow_open_files()
-
-    async def serve() -> None:
-        try:
-            server = Server(
-                await house.open(),
-                host=host,
-                shutdown_s=house.shutdown_s,
-                listening=listening,
-                reload=house.watch.check_soon,
-                closing=house.permits.close,
-            )
-            if station is not None:
-                await house.join(station, server.end)
-            await server.serve(door)
-        finally:
-            await house.close()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())

@@ -54,7 +54,8 @@ def serve(config: Path, host: str, port: int, workers: int, log_level: str) -> N
         loaded = load(config)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    from router.main import START_FAILURES, run  # late, so that a wrong configuration is reported at once
+    from router.main import START_FAILURES  # late, so that a wrong configuration is reported at once
+    from router.running import run
     from router.server import is_loopback
 
     demo_key = _demo_key(loaded) if is_loopback(host) else None  # elsewhere it would be refused

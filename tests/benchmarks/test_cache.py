@@ -85,7 +85,7 @@ def bench(evidence: bytes = b"") -> Bench:
     return Bench(
         encoder,
         CosineVerifier(),
-        lambda: Questions(VectorIndexes(encoder.dimensions)),
+        lambda slots: Questions(VectorIndexes(encoder.dimensions), slots),
         SemanticRules(max_wrong_hits=0.5, audit_share=1e-9),
         evidence=evidence,
         limits=SemanticLimits(floor=0.5),

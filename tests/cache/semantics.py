@@ -33,7 +33,7 @@ def stored(text: str) -> StoredAnswer:
 
 def semantic_over(answers: ExactCache, encoder: WordEncoder | None = None, **more: Any) -> SemanticCache:
     encoder = encoder or WordEncoder()
-    questions = Questions(VectorIndexes(encoder.dimensions))
+    questions = Questions(VectorIndexes(encoder.dimensions), answers.slots)
     return SemanticCache(answers, questions, encoder, CosineVerifier(), seed=1, **more)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cache.exact import ExactCache, footprint
+from cache.exact import ExactCache, footprint, size_of
 from contracts.ports import AnswerCache, CacheScope, Filing, Found
 from contracts.records import StoredAnswer
 
@@ -152,7 +152,7 @@ def test_what_is_invalidated_is_not_served_and_not_stored_late() -> None:
     cache.store(number(3), answer(), Filing(ttl_s=10, owner="acme", tags=("faq",), revision=cache.revision))
     assert cache.find(number(3)) is not None
     assert cache.stale == 2
-    assert cache.bytes == sum(entry.size for _, entry in cache.entries())
+    assert cache.bytes == sum(size_of(key, entry.body, entry.facts) for key, entry in cache.entries())
 
 
 def test_a_quarantined_entry_is_not_served_and_not_replaced() -> None:
@@ -181,6 +181,35 @@ def test_it_tells_what_is_kept_and_what_is_gone() -> None:
     clock.now = 10
     cache.find(number(2))
     assert gone == [number(1), number(2)]
+
+
+def test_entries_come_in_the_order_of_their_use_and_not_once_they_are_gone() -> None:
+    cache = roomy(Clock(5))
+    for n in (1, 2, 3):
+        cache.store(number(n), answer(n), Filing(ttl_s=10.0004, owner="acme", writer="me", tags=("a",), revision=n))
+    cache.find(number(1))
+    assert [key for key, _ in cache.entries()] == [number(2), number(3), number(1)]
+    shown = cache.entries(newest_first=True)
+    key, entry = next(shown)
+    assert (key, entry.body, entry.stored_at, entry.expires_at) == (number(1), b"x", 5, 15)
+    assert (entry.revision, entry.labels, entry.quarantined) == (1, ("acme", "me", ("a",)), False)
+    cache.drop(number(3))
+    assert [key for key, _ in shown] == [number(2)]
+
+
+def test_a_slot_that_is_used_again_keeps_nothing_of_before() -> None:
+    cache = roomy()
+    cache.store(number(1), answer(5), Filing(ttl_s=1, owner="acme", tags=("old",)))
+    cache.quarantine(number(1))
+    cache.slots.notes[cache.slots.slot(number(1)) or 0] = 7
+    cache.drop(number(1))
+    cache.freshness.invalidate("acme", "old")
+    cache.store(number(2), answer(6), Filing(ttl_s=10, owner="acme", tags=("new",), revision=1))
+    found = cache.find(number(2))
+    assert found is not None
+    assert found.answer == answer(6)
+    assert cache.slots.slot(number(2)) == 1
+    assert cache.slots.notes[1] == 0
 
 
 def test_the_writer_of_a_pools_answer_is_known() -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from sys import getsizeof
+
+import numpy as np
 import pytest
 
+from cache.exact import ExactCache
 from cache.index import VectorIndexes
+from cache.index_growth import Growth
 from cache.questions import Questions
+from cache.slots import Slots
 from tests.router.plain_encoder import DIMENSIONS, WordEncoder
 
 SCOPE, OTHER = b"s" * 16, b"o" * 16
@@ -16,7 +24,11 @@ def number(n: int) -> bytes:
 
 
 async def filled(*texts: str, scope: bytes = SCOPE) -> Questions:
-    questions, encoder = Questions(VectorIndexes(DIMENSIONS)), WordEncoder()
+    """The answers of these, and of ten more, are there."""
+    slots, encoder = Slots(), WordEncoder()
+    questions = Questions(VectorIndexes(DIMENSIONS), slots)
+    for place in range(len(texts) + 10):
+        slots.add(number(place))
     for place, text in enumerate(texts):
         questions.add(scope, number(place), text, await encoder.encode(text))
     return questions
@@ -45,6 +57,7 @@ async def test_a_question_that_is_removed_is_gone_and_its_row_is_used_again() ->
     assert len(questions) == 1
     questions.add(OTHER, number(7), "new words here", await WordEncoder().encode("new words here"))
     assert questions.row(number(7)) == row
+    assert questions.key(row or 0) == number(7)
     assert questions.labels(row or 0) == (0, 0)
     assert questions.hard_key(row or 0) == OTHER
 
@@ -66,7 +79,8 @@ async def test_ten_labels_of_its_own_say_how_far_a_question_is_trusted() -> None
     for _ in range(100):
         questions.label(number(1), wrong=False)
     assert questions.trust(1) == 2
-    questions.label(number(9), wrong=True)  # gone already
+    questions.label(number(9), wrong=True)  # has no question
+    questions.label(number(99), wrong=True)  # gone already
 
 
 async def test_neighbours_of_a_bad_answer_are_trusted_less() -> None:
@@ -85,12 +99,63 @@ async def test_what_became_of_it_can_be_written_down() -> None:
     assert questions.history(1) == (1, 1, 1)
 
 
+async def test_the_question_of_an_answer_that_is_gone_is_not_kept() -> None:
+    questions = await filled("pay by card")
+    questions.add(SCOPE, number(99), "other words", await WordEncoder().encode("other words"))
+    assert len(questions) == 1
+    assert questions.row(number(99)) is None
+    assert await near(questions, "other words") == []
+
+
+async def test_what_is_no_vector_leaves_nothing_behind() -> None:
+    questions = await filled("pay by card")
+    with pytest.raises(ValueError, match="dimensions"):
+        questions.add(SCOPE, number(1), "other words", np.zeros(DIMENSIONS + 1, np.float32))
+    assert questions.row(number(1)) is None
+    questions.add(SCOPE, number(1), "other words", await WordEncoder().encode("other words"))
+    assert await near(questions, "other words") == ["other words"]
+
+
+async def test_the_hard_key_of_a_scope_is_one_object_but_for_its_first_question() -> None:
+    questions = await filled()
+    vector = await WordEncoder().encode("a b")
+    for place in range(4):
+        questions.add(bytes(bytearray(SCOPE)), number(place), "a b", vector)
+    assert len({id(questions.hard_key(row)) for row in range(1, 4)}) == 1
+    for place in range(4):
+        questions.remove(number(place))
+    assert not questions.knows(SCOPE)
+
+
 async def test_memory_is_counted() -> None:
     questions = await filled(*(f"w{n} x{n} y{n}" for n in range(2_000)))
-    assert questions.bytes / 2_000 < DIMENSIONS + 400
+    assert (questions.bytes - questions.vector_bytes) / 2_000 < 100
     for n in range(2_000):
         questions.remove(number(n))
     assert questions.text_bytes == 0
-    assert [len(questions), *questions.rows()] == [0]
+    assert len(questions) == 0
     with pytest.raises(KeyError):
         questions.restore(number(1), 0, 0, 0)
+
+
+@pytest.mark.parametrize("scopes", [1, 2_000, 4_000])
+def test_the_bytes_it_counts_are_the_memory_it_takes(scopes: int) -> None:
+    """And few beside vectors and indexes, with what is counted for the answers' keys."""
+    entries, vector = 4_000, np.ones(4, np.float32) / 2
+    answers = ExactCache(max_bytes=10**9, max_answer_bytes=10**6)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        questions = Questions(VectorIndexes(4, Growth(flat_until=10**6)), answers.slots)
+        for n in range(entries):
+            key = number(n)
+            answers.take(key, b"", b"", stored_at=n / 3, expires_at=n / 3 + 60, revision=0, labels=("acme", "", ()))
+            text = f"{n:06d}, how do I change the address of my order?"[:45]
+            questions.add((n % scopes).to_bytes(16, "big"), key, text, vector)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    empty = 2 * entries * ((getsizeof(b"") + 15) & ~15)  # bodies and facts: there is one such object
+    counted = answers.bytes - empty + questions.bytes
+    assert taken == pytest.approx(counted, rel=0.2)
+    assert (counted - questions.vector_bytes) / entries < 340

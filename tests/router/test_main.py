@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -13,14 +12,13 @@ import orjson
 import pytest
 import yaml
 
-from contracts.errors import ConnectionRefused, ConnectionReset
-from contracts.ports import Upstream
+from contracts.errors import ConnectionRefused
 from contracts.records import DIRECT, Key
 from contracts.usage import TokenUsage
 from ledger.keys import hash_of
 from ledger.prices import PricesUnknown
 from router.config.load import Loaded, load
-from router.main import House, declared_keys, make_upstream, operators_of, prices_of, run, setup_of
+from router.main import House, declared_keys, make_upstream, operators_of, prices_of, setup_of
 from router.setup import Access
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
@@ -307,18 +305,3 @@ async def test_one_that_cannot_be_put_in_force_changes_nothing(tmp_path: Path) -
         assert house.pipeline.setup is before
         assert house.fleet.running == running
         assert (await ask(front, model="auto")).status == 200
-
-
-async def until_closed(upstream: Upstream) -> None:
-    async with asyncio.timeout(10):
-        with pytest.raises((ConnectionRefused, ConnectionReset)):
-            while True:
-                await upstream.probe()
-                await asyncio.sleep(0.01)
-
-
-def test_a_state_folder_that_cannot_be_made_is_said_with_advice(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    path = write(tmp_path)
-    with pytest.raises(OSError, match=r"cannot be made: .* WEIR_STATE_DIR"):
-        run(load(path, {}), path, host="127.0.0.1", port=0, state=tmp_path / "file" / "state", listening=print)
