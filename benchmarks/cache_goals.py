@@ -46,7 +46,7 @@ class Judge:
         return Bench(
             self._encoder,
             learned.verifier,
-            lambda: Questions(VectorIndexes(self._encoder.dimensions)),
+            lambda slots: Questions(VectorIndexes(self._encoder.dimensions), slots),
             rules,
             evidence=learned.evidence.get(name, b""),
             admission=admission,
@@ -256,6 +256,7 @@ def main(about: str) -> None:
     parser.add_argument("--test", type=Path, help="folder to judge on")
     parser.add_argument("--json", action="store_true", help="print JSON lines, the goals in the last one")
     parser.add_argument("--plot", type=Path, help="write hits against wrong hits, as SVG")
+    parser.add_argument("--report", type=Path, help="write all figures, as Markdown")
     parser.add_argument("--keep", type=Path, help="folder that keeps vectors for the next run")
     parser.add_argument("--index-entries", type=int, default=1_000_000, help="0 leaves the large index out")
     given = parser.parse_args()
@@ -273,6 +274,9 @@ def main(about: str) -> None:
     if given.plot:
         draw(given.plot, judge.study, test, vectors, results)
     targets = judged(figures)
+    if given.report:
+        plot = f"\n![Hits against wrong hits]({given.plot.name})\n" if given.plot else ""
+        given.report.write_text(_HEADING + plot + f"\n{table(targets)}\n\n{_report(results)}\n", encoding="utf-8")
     if given.json:
         for result in results:
             print(json.dumps(result))
@@ -280,6 +284,16 @@ def main(about: str) -> None:
         print(_report(results))
         print(f"\n{table(targets)}")
     print(json.dumps({"goals": figures | {"ok": all(target.met for target in targets)}}))
+
+
+_HEADING = """\
+# What the semantic cache answers, and what it gets wrong
+
+Written by `benchmarks/cache.py`, which says how it is measured. Hits and wrong hits are shares of all lookups,
+exact hits apart; *asked* is the share of wrong ones that was allowed. The labels of the sources `qqp` and `hwu64`,
+which A holds, call some right answers wrong. In the plot, curves are what an oracle could choose with every question
+stored; dots are what the cache did, each beside the bound that it was given.
+"""
 
 
 def _texts(data: CacheData) -> list[str]:

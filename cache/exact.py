@@ -272,10 +272,10 @@ def footprint(key: bytes, answer: StoredAnswer) -> int:
 
 def size_of(key: bytes, body: bytes, facts: bytes) -> int:
     """Bytes of memory that an entry takes."""
-    return ENTRY_OVERHEAD + _rounded(key) + _rounded(body) + _rounded(facts)
+    return ENTRY_OVERHEAD + rounded(key) + rounded(body) + rounded(facts)
 
 
-def _rounded(value: bytes) -> int:
+def rounded(value: bytes) -> int:
     """The object's size as the allocator rounds it."""
     return (getsizeof(value) + 15) & ~15
 

@@ -12,6 +12,7 @@ from math import log
 from sys import getsizeof
 from typing import TYPE_CHECKING
 
+from cache.exact import rounded
 from cache.index import VectorIndexes
 from cache.slots import Key, Slots
 
@@ -119,7 +120,7 @@ class Questions:
             for column in (self._right, self._wrong, self._demoted):
                 column.append(0)
         self._slots.notes[slot] = row + 1
-        self.text_bytes += _rounded(kept)
+        self.text_bytes += rounded(kept)
 
     def remove(self, key: Key) -> None:
         """Forget the question whose answer goes, if there is one."""
@@ -130,7 +131,7 @@ class Questions:
         self._vectors.remove(hard_key, row)
         if not self.knows(hard_key):
             self._shared.pop(hard_key, None)
-        self.text_bytes -= _rounded(self._texts[row])
+        self.text_bytes -= rounded(self._texts[row])
         self._hard_keys[row] = self._texts[row] = b""
         self._slots.notes[self._slot_of[row]] = 0
         self._free.append(row)
@@ -160,8 +161,3 @@ class Questions:
     def history(self, row: int) -> tuple[int, int, int]:
         """What `restore` takes."""
         return self._right[row], self._wrong[row], self._demoted[row]
-
-
-def _rounded(value: bytes) -> int:
-    """The object's size as the allocator rounds it."""
-    return (getsizeof(value) + 15) & ~15
