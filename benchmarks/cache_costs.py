@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.cache_data import Lookup
 from benchmarks.cache_replay import RULES, Bench, Remembered
 from cache.exact import ENTRY_OVERHEAD
-from cache.index import VectorIndexes
+from cache.index.scopes import VectorIndexes
 from cache.questions import Questions
 from cache.semantic import Verifies
 from contracts.ports import CacheScope, SemanticRules

@@ -18,7 +18,7 @@ from benchmarks.cache_plot import draw
 from benchmarks.cache_replay import RULES, Bench, Outcome, Remembered
 from benchmarks.cache_study import FLOOR, Learned, Study, Vectors, encoded, studied
 from benchmarks.targets import Target, table
-from cache.index import VectorIndexes
+from cache.index.scopes import VectorIndexes
 from cache.questions import Questions
 from cache.semantic import SemanticLimits
 from contracts.ports import CacheRules, SemanticRules
@@ -291,8 +291,8 @@ _HEADING = """\
 
 Written by `benchmarks/cache.py`, which says how it is measured. Hits and wrong hits are shares of all lookups,
 exact hits apart; *asked* is the share of wrong ones that was allowed. The labels of the sources `qqp` and `hwu64`,
-which A holds, call some right answers wrong. In the plot, curves are what an oracle could choose with every question
-stored; dots are what the cache did, each beside the bound that it was given.
+which A holds, call some right answers wrong. In the plot, curves are what an oracle could choose with every
+question stored; dots are what the cache did, each beside the bound that it was given.
 """
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.targets import Target, at_least, below, tell
-from cache.index import Found, VectorIndex
+from cache.index.scopes import Found, VectorIndex
 
 Floats = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.cache_data import CacheData
 from benchmarks.cache_study import FLOOR, Study, Vectors
-from cache.evaluation import best_of
-from cache.training import Labelled, mined
+from cache.matching.evaluation import best_of
+from cache.matching.training import Labelled, mined
 
 Point = tuple[float, float]
 

@@ -14,12 +14,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from benchmarks.cache_data import CacheData, Lookup
-from cache.cosine import CosineVerifier
-from cache.evaluation import evidence_of
+from cache.matching.cosine import CosineVerifier
+from cache.matching.evaluation import evidence_of
+from cache.matching.training import Labelled, mined, train
+from cache.matching.verifier import Verifier
 from cache.room import VERIFIER
 from cache.semantic import Verifies
-from cache.training import Labelled, mined, train
-from cache.verifier import Verifier
 from encoder.session import Session
 
 Vectors = Mapping[str, NDArray[np.float32]]

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from cache.changes import Change, Dropped, Invalidated, Kept, Learned, Quarantined
 from cache.comparison import words_of
 from cache.exact import Entry, ExactCache, size_of
 from cache.freshness import EVERYONE
-from cache.spread import Spread
+from cache.sharing.changes import Change, Dropped, Invalidated, Kept, Learned, Quarantined
+from cache.sharing.spread import Spread
 from contracts.ports import SemanticRules
 
 if TYPE_CHECKING:  # needs numpy, which a Weir without a semantic cache need not have

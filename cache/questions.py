@@ -13,7 +13,7 @@ from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from cache.exact import rounded
-from cache.index import VectorIndexes
+from cache.index.scopes import VectorIndexes
 from cache.slots import Key, Slots
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from cache.changes import Change, Learned, Seen
 from cache.control import CacheControl
 from cache.exact import ExactCache
-from cache.snapshot import Snapshot
-from cache.spread import FROM_THE_BEGINNING, Spread
+from cache.sharing.changes import Change, Learned, Seen
+from cache.sharing.snapshot import Snapshot
+from cache.sharing.spread import FROM_THE_BEGINNING, Spread
 from contracts.ports import Encoder
 
 if TYPE_CHECKING:  # needs numpy, which a Weir without a semantic cache need not have
@@ -152,10 +152,10 @@ class CacheRoom:
 def _semantic(answers: ExactCache, settings: CacheSettings, encoder: Encoder) -> SemanticCache | None:
     try:
         from cache.acceptance import AcceptanceLimits
-        from cache.index import VectorIndexes
+        from cache.index.scopes import VectorIndexes
+        from cache.matching.verifier import Verifier
         from cache.questions import Questions
         from cache.semantic import SemanticCache, SemanticLimits
-        from cache.verifier import Verifier
     except ImportError as error:
         log.warning(
             "exact hits only: %s. Install Weir with its semantic cache: pip install 'weir[semantic]'", error
@@ -183,7 +183,7 @@ def _snapshot(settings: CacheSettings) -> Snapshot:
 
 def _spread(settings: CacheSettings) -> Spread | None:
     if settings.shared_url:
-        from cache.spread_redis import RedisSpread
+        from cache.sharing.redis_spread import RedisSpread
 
         try:
             return RedisSpread(settings.shared_url)
@@ -192,7 +192,7 @@ def _spread(settings: CacheSettings) -> Spread | None:
         except ValueError as error:
             log.warning("answers are not shared: `cache.shared` is not the URL of a Redis: %s", error)
     if settings.workers > 1:
-        from cache.spread_files import FileSpread
+        from cache.sharing.files import FileSpread
 
         return FileSpread(settings.folder, str(settings.worker))
     return None

@@ -23,12 +23,12 @@ import numpy as np
 from msgspec import Struct
 
 from cache.acceptance import AcceptanceLimits, AcceptanceTerms, bin_of
-from cache.changes import Kept
 from cache.comparison import same_answer, words_of
 from cache.evidence import SCORERS, Evidence
 from cache.exact import ExactCache
 from cache.questions import Questions
 from cache.scope import Question, question_of
+from cache.sharing.changes import Kept
 from contracts.errors import EncoderUnavailable
 from contracts.ports import CacheScope, CacheTerms, Encoder, Finding, Judge, SemanticRules
 from contracts.records import Endpoint, StoredAnswer

@@ -23,8 +23,8 @@ from weir.curve_svg import svg
 from weir.labelled import FLOOR, Labels, Near, curve, near, read
 
 if TYPE_CHECKING:
-    from cache.training import Labelled
-    from cache.verifier import Verifier
+    from cache.matching.training import Labelled
+    from cache.matching.verifier import Verifier
     from encoder.session import Session
 
 _LEAST = 100
@@ -95,7 +95,7 @@ def train(
         session = _session(encoder)
         found = _near(labels, session, bar, _MINED_FLOOR)
         _check_enough(found.pairs)
-        from cache.training import train as learn
+        from cache.matching.training import train as learn
 
         done = bar("learning, five times and once more", None)
         try:
@@ -187,8 +187,8 @@ def _near(labels: Labels, session: Session, bar: _Bar, floor: float) -> Near:
 
 
 def _verifier(path: Path | None) -> Verifier:
+    from cache.matching.verifier import Verifier
     from cache.room import VERIFIER
-    from cache.verifier import Verifier
 
     path = path or VERIFIER
     try:
@@ -234,7 +234,7 @@ def _scores(verifier: Verifier, pairs: Sequence[Labelled], bar: _Bar) -> list[fl
 
 def _report(found: Near, scores: Sequence[float]) -> dict[str, Any]:
     from cache.acceptance import AcceptanceTerms
-    from cache.evaluation import evidence_of, hits_at
+    from cache.matching.evaluation import evidence_of, hits_at
 
     pairs, lookups = found.pairs, found.lookups
     by = {"cosine": [pair.similarity for pair in pairs], "verifier": scores}

@@ -13,7 +13,7 @@ import orjson
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from cache.training import Labelled
+    from cache.matching.training import Labelled
     from encoder.session import Session
 
 FLOOR = 0.7
@@ -80,7 +80,7 @@ def near(labels: Labels, session: Session, step: Callable[[int], object], *, flo
     """What would be compared, where every question is stored. `step` is told of texts that are encoded."""
     import numpy as np
 
-    from cache.training import Labelled, mined
+    from cache.matching.training import Labelled, mined
 
     texts = labels.texts
     table = np.empty((len(texts), session.card.dimensions), np.float32)
@@ -111,7 +111,7 @@ def near(labels: Labels, session: Session, step: Callable[[int], object], *, flo
 
 def curve(pairs: Sequence[Labelled], scores: Sequence[float], lookups: int) -> Iterator[tuple[float, float]]:
     """Wrong hits and hits, as shares of lookups, as the threshold falls."""
-    from cache.evaluation import best_of
+    from cache.matching.evaluation import best_of
 
     wrong = 0
     yield 0.0, 0.0

@@ -15,9 +15,9 @@ from benchmarks.cache_data import CacheData, Lookup, Pair, Talk, by_source, halv
 from benchmarks.cache_goals import goals, judged
 from benchmarks.cache_replay import Bench
 from benchmarks.systems import ROOT
-from cache.cosine import CosineVerifier
 from cache.evidence import Evidence
-from cache.index import VectorIndexes
+from cache.index.scopes import VectorIndexes
+from cache.matching.cosine import CosineVerifier
 from cache.questions import Questions
 from cache.semantic import SemanticLimits
 from contracts.ports import SemanticRules

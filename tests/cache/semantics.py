@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from cache.cosine import CosineVerifier
 from cache.exact import ExactCache
-from cache.index import VectorIndexes
+from cache.index.scopes import VectorIndexes
+from cache.matching.cosine import CosineVerifier
 from cache.questions import Questions
 from cache.semantic import SemanticCache, SemanticLimits
 from contracts.ports import CacheScope, CacheTerms, Filing, Finding, Judge, SemanticRules

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cache.changes import Change, Dropped, Invalidated, Kept, Learned, Quarantined
 from cache.control import CacheControl
 from cache.freshness import EVERYONE, EVERYTHING
+from cache.sharing.changes import Change, Dropped, Invalidated, Kept, Learned, Quarantined
 from contracts.ports import Filing
 from tests.cache.semantics import RULES, Scene, stored
 

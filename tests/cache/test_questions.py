@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cache.exact import ExactCache
-from cache.index import VectorIndexes
-from cache.index_growth import Growth
+from cache.index.growth import Growth
+from cache.index.scopes import VectorIndexes
 from cache.questions import Questions
 from cache.slots import Slots
 from tests.router.plain_encoder import DIMENSIONS, WordEncoder

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cache.features import NAMES
-from cache.trees import Trees
-from cache.verifier import Meanings, Verifier
-from cache.words import BUCKETS
+from cache.matching.features import NAMES
+from cache.matching.trees import Trees
+from cache.matching.verifier import Meanings, Verifier
+from cache.matching.words import BUCKETS
 from encoder.card import BUILT, read_card
 from weir.cache import cache
 from weir.curve_svg import svg

@@ -14,10 +14,10 @@ import pytest
 from fastapi import FastAPI
 from msgspec.structs import replace
 
-from cache.changes import Change, Quarantined
 from cache.control import CacheControl
 from cache.exact import ExactCache
 from cache.semantic import SemanticCache
+from cache.sharing.changes import Change, Quarantined
 from contracts.ports import CacheRules, SemanticRules
 from contracts.records import Key, UsageEvent
 from ledger.database import Database, sqlite_url

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.changes import (
+from cache.sharing.changes import (
     Change,
     DecodeError,
     Dropped,

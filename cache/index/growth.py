@@ -17,8 +17,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from cache.index_lists import SAMPLE_PER_LIST, Lists, library, lists_for
-from cache.vectors import Entries, Vectors
+from cache.index.lists import SAMPLE_PER_LIST, Lists, library, lists_for
+from cache.index.vectors import Entries, Vectors
 
 _LOG = logging.getLogger("weir.cache")
 _NOWHERE = 0xFFFF

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache.changes import Change, Dropped, Invalidated, Kept, Quarantined
-from cache.frames import framed
-from cache.snapshot import Snapshot
+from cache.sharing.changes import Change, Dropped, Invalidated, Kept, Quarantined
+from cache.sharing.frames import framed
+from cache.sharing.snapshot import Snapshot
 
 
 def kept(number: int, size: int = 40) -> Kept:
@@ -285,8 +285,8 @@ async def test_an_unusable_folder_is_said_once_and_tried_again(
 FULL_DISK = """
 import asyncio, resource, signal, sys
 from pathlib import Path
-from cache.changes import Kept
-from cache.snapshot import Snapshot
+from cache.sharing.changes import Kept
+from cache.sharing.snapshot import Snapshot
 
 def kept(number):
     return Kept(key=bytes([number]), body=b"b" * 1000, facts=b"", stored_at=1.0, expires_at=2.0, revision=0,
@@ -335,8 +335,8 @@ async def test_a_file_that_another_process_holds_is_read_and_left_alone(path: Pa
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from cache.changes import Invalidated
-from cache.snapshot import Snapshot
+from cache.sharing.changes import Invalidated
+from cache.sharing.snapshot import Snapshot
 
 async def main():
     snapshot = Snapshot(Path(sys.argv[1]))

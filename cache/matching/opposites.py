@@ -6,7 +6,7 @@ The non-obvious decision: a list, and of our own. Vectors put opposites side by 
 
 from __future__ import annotations
 
-from cache.words import stem_of
+from cache.matching.words import stem_of
 
 _PAIRS = """
 enable disable; on off; open close; open shut; start stop; start end; start finish; begin end; begin finish

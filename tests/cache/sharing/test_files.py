@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from cache.changes import Change, Dropped, Invalidated, Kept, Quarantined, Seen
 from cache.freshness import EVERYONE, EVERYTHING
-from cache.spread import FROM_THE_BEGINNING, Outbox
-from cache.spread_files import FileSpread
+from cache.sharing.changes import Change, Dropped, Invalidated, Kept, Quarantined, Seen
+from cache.sharing.files import FileSpread
+from cache.sharing.spread import FROM_THE_BEGINNING, Outbox
 
 QUICK_S = 0.005
 

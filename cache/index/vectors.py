@@ -3,7 +3,7 @@
 The non-obvious decision: a row is the entry's number, which the caller gives and which is its own across all
 scopes. So nothing maps entries to rows, and a million scopes with one entry each cost what one scope with a million
 does. Rows lie in blocks that never move: growing copies next to nothing, and the thread that builds a large index
-may read while the event loop writes. What if it reads a row half written, `cache.index_growth` tells.
+may read while the event loop writes. What if it reads a row half written, `cache.index.growth` tells.
 """
 
 from __future__ import annotations

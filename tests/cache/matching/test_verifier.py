@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.features import NAMES
-from cache.trees import Trees
-from cache.verifier import Meanings, Verifier
-from cache.words import BUCKETS
+from cache.matching.features import NAMES
+from cache.matching.trees import Trees
+from cache.matching.verifier import Meanings, Verifier
+from cache.matching.words import BUCKETS
 
 
 def tree(feature: str, threshold: float, small: float, large: float) -> Trees:

@@ -12,7 +12,7 @@ from math import inf
 
 from cache.acceptance import AcceptanceLimits
 from cache.evidence import Evidence
-from cache.training import Labelled
+from cache.matching.training import Labelled
 
 Scored = tuple[Labelled, float]
 
@@ -20,7 +20,7 @@ Scored = tuple[Labelled, float]
 def best_of(pairs: Sequence[Labelled], scores: Sequence[float], *, floor: float) -> Iterator[Scored]:
     """For each lookup the candidate that would be served: that of the best score, of those at least `floor` near.
 
-    `pairs` as `cache.training.mined` gives them, those of one lookup together; a score for each.
+    `pairs` as `cache.matching.training.mined` gives them, those of one lookup together; a score for each.
     """
     both = zip(pairs, scores, strict=True)
     for _, candidates in groupby(both, key=lambda scored: (scored[0].query, scored[0].source)):

@@ -5,7 +5,7 @@ has a scope for each history of a conversation, and most of them hold one entry:
 they would take more memory than their vectors, and every garbage collection would walk through all of them.
 
 Similarities are those of the query with the stored int8 vector, in either form. Belongs to one event loop; the
-thread that builds large scopes is in `cache.index_growth`.
+thread that builds large scopes is in `cache.index.growth`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sys import getsizeof
 
 import numpy as np
 
-from cache.index_growth import Growth, IndexSpace, Large
-from cache.vectors import Entries, Floats, Vectors
+from cache.index.growth import Growth, IndexSpace, Large
+from cache.index.vectors import Entries, Floats, Vectors
 
 Scope = bytes
 Found = list[tuple[int, float]]

@@ -23,10 +23,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from cache.changes import Change, Invalidated
-from cache.frames import framed, frames, is_at, make_private, write_all
 from cache.freshness import EVERYONE, EVERYTHING
-from cache.spread import FROM_THE_BEGINNING, Parcel, Position
+from cache.sharing.changes import Change, Invalidated
+from cache.sharing.frames import framed, frames, is_at, make_private, write_all
+from cache.sharing.spread import FROM_THE_BEGINNING, Parcel, Position
 
 _MAGIC = b"weirsprd"
 _HEADER = struct.Struct("<8sQQQ")
@@ -62,7 +62,7 @@ class SharedLog:
         return str(self._position or _BEGINNING)
 
     def begin_at(self, position: str) -> None:
-        """What `position` means is said in `cache.spread.Spread.start`."""
+        """What `position` means is said in `cache.sharing.spread.Spread.start`."""
         self._position = Position.parse(position) if position else None
 
     def changed(self) -> bool:

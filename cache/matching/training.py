@@ -16,10 +16,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cache.features import NAMES, Profile, features, profile
-from cache.trees import Trees
-from cache.verifier import Meanings, Verifier
-from cache.words import BUCKETS, Lexicon, bucket
+from cache.matching.features import NAMES, Profile, features, profile
+from cache.matching.trees import Trees
+from cache.matching.verifier import Meanings, Verifier
+from cache.matching.words import BUCKETS, Lexicon, bucket
 
 FOLDS = 5
 _HARMS = tuple(NAMES.index(f"{name}_{side}") for side in ("query", "stored") for name in ("harm", "worst"))

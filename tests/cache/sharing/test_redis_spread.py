@@ -18,10 +18,10 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from cache.changes import Change, Dropped, Invalidated, Kept, Quarantined, Seen
 from cache.freshness import EVERYONE, EVERYTHING, Freshness
-from cache.spread import FROM_THE_BEGINNING, Outbox
-from cache.spread_redis import RedisSpread
+from cache.sharing.changes import Change, Dropped, Invalidated, Kept, Quarantined, Seen
+from cache.sharing.redis_spread import RedisSpread
+from cache.sharing.spread import FROM_THE_BEGINNING, Outbox
 
 REDIS = os.environ.get("WEIR_TEST_REDIS", "redis://127.0.0.1:6379")
 

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from cache.training import FOLDS, Labelled, fold_of, mined, neighbours, platt, train
-from cache.verifier import Meanings, Verifier
+from cache.matching.training import FOLDS, Labelled, fold_of, mined, neighbours, platt, train
+from cache.matching.verifier import Meanings, Verifier
 
 MEANINGS = Meanings(["open", "close"], np.array([[100, 0], [60, 80]], np.int8))
 SMALL: dict[str, Any] = {"min_data_in_leaf": 10}

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from cache.changes import Change, Dropped, Invalidated, Quarantined, Seen
-from cache.shared_log import SharedLog
-from cache.spread import Outbox, apply_safely
+from cache.sharing.changes import Change, Dropped, Invalidated, Quarantined, Seen
+from cache.sharing.shared_log import SharedLog
+from cache.sharing.spread import Outbox, apply_safely
 
 log = logging.getLogger("weir.cache")
 

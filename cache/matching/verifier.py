@@ -20,9 +20,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.features import NAMES, Profile, features, profile
-from cache.trees import Trees
-from cache.words import BUCKETS, Lexicon
+from cache.matching.features import NAMES, Profile, features, profile
+from cache.matching.trees import Trees
+from cache.matching.words import BUCKETS, Lexicon
 
 LARGEST_FILE = 32 << 20
 

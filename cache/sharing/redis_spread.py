@@ -18,10 +18,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
-from cache.changes import Change, Invalidated, Kept, Seen
 from cache.freshness import EVERYONE, EVERYTHING
-from cache.redis_stream import Message, Missed, RedisStream
-from cache.spread import Outbox, Position, apply_safely
+from cache.sharing.changes import Change, Invalidated, Kept, Seen
+from cache.sharing.redis_stream import Message, Missed, RedisStream
+from cache.sharing.spread import Outbox, Position, apply_safely
 
 log = logging.getLogger("weir.cache")
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.vectors import Entries, Floats
+from cache.index.vectors import Entries, Floats
 
 SAMPLE_PER_LIST = 16
 PROBES = 16

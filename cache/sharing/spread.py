@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from cache.changes import Change, Invalidated, Kept, encode, may_be_lost
 from cache.freshness import EVERYONE, EVERYTHING
+from cache.sharing.changes import Change, Invalidated, Kept, encode, may_be_lost
 
 log = logging.getLogger("weir.cache")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cache.features import NAMES, features, profile
-from cache.opposites import OPPOSITES
-from cache.words import BUCKETS, Lexicon, parts, respelled, stem_of
+from cache.matching.features import NAMES, features, profile
+from cache.matching.opposites import OPPOSITES
+from cache.matching.words import BUCKETS, Lexicon, parts, respelled, stem_of
 
 MEANINGS = {"buy": (1.0, 0.0), "purchase": (0.8, 0.6), "car": (0.0, 1.0)}
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache.index import Found, VectorIndex, VectorIndexes
-from cache.index_growth import Growth
-from cache.vectors import Vectors
+from cache.index.growth import Growth
+from cache.index.scopes import Found, VectorIndex, VectorIndexes
+from cache.index.vectors import Vectors
 
 D = 32
 SMALL = Growth(flat_until=50)
@@ -277,8 +277,8 @@ def test_faiss_is_loaded_by_the_first_large_scope() -> None:
     program = f"""
 import sys
 import numpy as np
-from cache.index import VectorIndex
-from cache.index_growth import Growth
+from cache.index.scopes import VectorIndex
+from cache.index.growth import Growth
 index = VectorIndex({D}, growth=Growth(flat_until=50))
 for entry in range(50):
     index.add(entry, np.ones({D}, np.float32))

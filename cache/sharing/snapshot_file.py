@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cache.frames import frames, is_at, is_torn, make_private, sync_folder, write_all
+from cache.sharing.frames import frames, is_at, is_torn, make_private, sync_folder, write_all
 
 log = logging.getLogger("weir.cache")
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from cache.changes import Change, Invalidated, decode
-from cache.spread import Parcel, Position
+from cache.sharing.changes import Change, Invalidated, decode
+from cache.sharing.spread import Parcel, Position
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from cache.opposites import OPPOSITES
-from cache.words import Kind, Lexicon, Word, respelled
+from cache.matching.opposites import OPPOSITES
+from cache.matching.words import Kind, Lexicon, Word, respelled
 
 LONGEST_TEXT = 2_000
 """Characters of a text that are looked at; what comes after is known to the cosine alone."""

@@ -18,9 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from cache.changes import Change, DecodeError, decode, encode, may_be_lost
-from cache.frames import framed
-from cache.snapshot_file import SnapshotFile
+from cache.sharing.changes import Change, DecodeError, decode, encode, may_be_lost
+from cache.sharing.frames import framed
+from cache.sharing.snapshot_file import SnapshotFile
 
 log = logging.getLogger("weir.cache")
 
