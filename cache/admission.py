@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cache.refusals import refuse_text
@@ -95,25 +95,7 @@ def _refuse_request(request: ModelRequest, rules: CacheRules) -> str:
         return f"temperature {temperature:g} is above this route's {rules.max_temperature:g}"
     if request.uses_tools:
         return "the request uses tools"
-    return refuse_text("\n".join(_said(request)), personal=rules.personal, live=rules.live)
-
-
-def _said(request: ModelRequest) -> Iterator[str]:
-    """What the user wrote, in all turns."""
-    prompt = request.raw.get("prompt") if request.endpoint == "completions" else None
-    for text in (prompt,) if isinstance(prompt, str) else prompt or ():
-        if isinstance(text, str):
-            yield text
-    for turn in request.messages:
-        if turn["role"] != "user":
-            continue
-        content = turn.get("content")
-        if isinstance(content, str):
-            yield content
-            continue
-        for part in content or ():
-            if isinstance(text := part.get("text"), str):
-                yield text
+    return refuse_text("\n".join(request.asked), personal=rules.personal, live=rules.live)
 
 
 def _share(value: str | None) -> float:

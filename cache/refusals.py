@@ -33,13 +33,14 @@ def refuse_text(text: str, *, personal: bool, live: Sequence[str]) -> str:
             if pattern.search(text):
                 return f"the question holds {what}"
     if live:
-        found = _any_of(tuple(live)).search(text)
+        found = phrases(tuple(live)).search(text)
         if found:
             return f"the answer may change: '{' '.join(found[0].lower().split())}'"
     return ""
 
 
 @lru_cache(maxsize=256)
-def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
-    phrases = (r"\s+".join(map(re.escape, word.split())) for word in sorted(words, key=len, reverse=True))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)", re.IGNORECASE)
+def phrases(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds any of these as whole words, in capitals or not, with any space between them."""
+    patterns = (r"\s+".join(map(re.escape, word.split())) for word in sorted(words, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)", re.IGNORECASE)

@@ -73,6 +73,21 @@ class ModelRequest:
         return cast("list[dict[str, Any]]", self.raw.get("messages") or [])
 
     @property
+    def asked(self) -> list[str]:
+        """What the user wrote, in all turns; of completions, the prompts."""
+        prompt = self.raw.get("prompt") if self.endpoint == "completions" else None
+        texts = [prompt] if isinstance(prompt, str) else [text for text in prompt or () if isinstance(text, str)]
+        for turn in self.messages:
+            if turn["role"] != "user":
+                continue
+            content = turn.get("content")
+            if isinstance(content, str):
+                texts.append(content)
+            else:
+                texts += [text for part in content or () if isinstance(text := part.get("text"), str)]
+        return texts
+
+    @property
     def n(self) -> int:
         return cast(int, self.raw.get("n") or 1)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import ProcessCollector
 
+from cache.refusals import phrases
 from cache.room import VERIFIER, CacheRoom, CacheSettings
 from contracts.errors import UpstreamFailure
 from contracts.ports import CacheRules, Policy, Prices, SemanticRules, Upstream
@@ -156,6 +157,7 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices) -> Setup:
                     personal=route.cache.personal == "refuse",
                     live=route.cache.live,
                 ),
+                shorter=tuple((phrases(rule.words), rule.ttl_seconds) for rule in route.cache.shorter.values()),
                 pool=route.cache.pool or "",
                 writers=frozenset(route.cache.pool_writers),
                 semantic=semantic_rules(route.cache.semantic),

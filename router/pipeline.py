@@ -280,7 +280,9 @@ class Pipeline:
     def _keep(self, exchange: Exchange, stored: StoredAnswer) -> None:
         finding, tenant = exchange.finding, exchange.trail.tenant
         asked = finding is not None and bool(finding.hard_key)
-        filing = exchange.plan.filing(tenant, stored.model, exchange.terms.tags, exchange.revision, asked)
+        filing = exchange.plan.filing(
+            tenant, stored.model, exchange.request.asked, exchange.terms.tags, exchange.revision, asked
+        )
         self._cache.store(exchange.cache_key, stored, filing)
         if finding is not None and asked and self._semantic is not None:
             self._semantic.learn(finding, exchange.cache_key, stored)

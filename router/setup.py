@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ class CacheRule:
     enabled: bool
     ttl_s: float
     rules: CacheRules
+    shorter: tuple[tuple[re.Pattern[str], float], ...] = ()
+    """What certain words make of the time to live, in seconds; of several, the shortest counts."""
     pool: str = ""
     writers: frozenset[str] = frozenset()
     semantic: SemanticRules | None = None
@@ -37,6 +40,11 @@ class CacheRule:
     def owner(self, tenant: str) -> str:
         """Whose the answers to this tenant's requests are."""
         return f"pool:{self.pool}" if self.pool else tenant
+
+    def ttl_of(self, texts: Sequence[str]) -> float:
+        """How long the answer to these texts lives, in seconds."""
+        found = [ttl_s for pattern, ttl_s in self.shorter if any(map(pattern.search, texts))]
+        return min(self.ttl_s, *found) if found else self.ttl_s
 
     def may_write(self, tenant: str) -> bool:
         return not self.pool or tenant in self.writers
@@ -68,12 +76,17 @@ class Plan:
             locale=locale,
         )
 
-    def filing(self, tenant: str, model: str, tags: tuple[str, ...], revision: int, asked: bool) -> Filing:
-        """How an answer of `model` to `tenant` is kept; `tags` are the client's, `asked`: its question follows."""
+    def filing(
+        self, tenant: str, model: str, texts: Sequence[str], tags: tuple[str, ...], revision: int, asked: bool
+    ) -> Filing:
+        """How an answer of `model` to `tenant` is kept.
+
+        `texts` are the question's, `tags` the client's; `asked`: it will be found by meaning too.
+        """
         own = (f"route:{self.route}", f"model:{model}")
         prompt = (f"prompt:{self.prompt.version}",) if self.prompt else ()
         return Filing(
-            ttl_s=self.cache.ttl_s,
+            ttl_s=self.cache.ttl_of(texts),
             owner=self.cache.owner(tenant),
             writer=tenant,
             tags=(*own, *prompt, *tags),

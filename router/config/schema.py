@@ -336,11 +336,24 @@ LIVE = (
 )  # fmt: skip
 
 
+class ShorterLife(Section):
+    """Answers to questions with certain words live shorter."""
+
+    words: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = Field(
+        description="Whole words or phrases, any of them."
+    )
+    ttl_seconds: PositiveFloat = Field(description="How long such an answer may be served again.")
+
+
 class RouteCache(Section):
     """Which answers of a route are kept, and how long."""
 
     enabled: bool = Field(True, description="Off: every request goes to a model.")
     ttl_seconds: PositiveFloat = Field(3600, description="How long an answer may be served again.")
+    shorter: dict[Name, ShorterLife] = Field(
+        default_factory=dict,
+        description="Questions whose answers live shorter, by a name of yours; of several that fit, the shortest.",
+    )
     max_temperature: float = Field(
         1.0,
         ge=0,

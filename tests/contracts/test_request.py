@@ -212,3 +212,19 @@ def test_a_bare_value_passes_never(value: Any) -> None:
 )
 def test_completions_have_n_choices_for_each_prompt(prompt: object, choices: int) -> None:
     assert ModelRequest("completions", {"model": "m", "prompt": prompt, "n": 2}).choices == choices
+
+
+def test_what_the_user_asked_is_in_all_turns_and_nowhere_else() -> None:
+    parts = [{"type": "text", "text": "b"}, {"type": "image_url"}]
+    turns = [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "x"},
+        {"role": "user", "content": parts},
+        {"role": "user", "content": None},
+    ]
+    assert ModelRequest("chat/completions", {"model": "m", "messages": turns}).asked == ["a", "b"]
+    assert ModelRequest("completions", {"model": "m", "prompt": "a"}).asked == ["a"]
+    assert ModelRequest("completions", {"model": "m", "prompt": ["a", "b"]}).asked == ["a", "b"]
+    assert ModelRequest("completions", {"model": "m", "prompt": [1, 2]}).asked == []
+    assert ModelRequest("embeddings", {"model": "m", "input": "a"}).asked == []

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from cache.refusals import phrases
 from contracts.errors import UnknownModel
 from contracts.ports import CacheScope
 from contracts.records import DIRECT, Key
@@ -109,3 +110,15 @@ def test_a_pool_takes_the_tenants_place_and_is_no_tenant() -> None:
     assert pooled.scope("acme") == pooled.scope("globex")
     assert pooled.scope("acme").tenant == "pool:faq"
     assert plan("support", "a").scope("acme") != plan("support", "a").scope("globex")
+
+
+def test_certain_words_shorten_the_life_of_an_answer() -> None:
+    shorter = ((phrases(("price", "how much")), 60.0), (phrases(("sale",)), 10.0))
+    rule = replace(KEPT, shorter=shorter)
+    assert rule.ttl_of(["How do I pay?"]) == KEPT.ttl_s
+    assert rule.ttl_of(["Hello", "What PRICE is it?"]) == 60
+    assert rule.ttl_of(["how  much is it in the sale?"]) == 10
+    assert rule.ttl_of(["priceless"]) == KEPT.ttl_s
+    assert replace(rule, ttl_s=5.0).ttl_of(["price"]) == 5
+    filing = plan("support", "a", cache=rule).filing("acme", "a", ["the price"], ("faq",), 3, asked=True)
+    assert (filing.ttl_s, filing.tags, filing.revision) == (60, ("route:support", "model:a", "faq"), 3)
