@@ -75,6 +75,10 @@ Address = Annotated[str, AfterValidator(_address), _shown_as("address", _ADDRESS
 FilePath = Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string", "format": "path", "minLength": 1})]
 
 
+Phrase = Annotated[str, Field(pattern=r"\S")]
+"""A word or several, not blank."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -339,7 +343,7 @@ LIVE = (
 class ShorterLife(Section):
     """Answers to questions with certain words live shorter."""
 
-    words: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = Field(
+    words: Annotated[tuple[Phrase, ...], Field(min_length=1)] = Field(
         description="Whole words or phrases, any of them."
     )
     ttl_seconds: PositiveFloat = Field(description="How long such an answer may be served again.")
@@ -369,7 +373,7 @@ class RouteCache(Section):
     personal: Literal["refuse", "allow"] = Field(
         "refuse", description="What becomes of questions that hold an e-mail address, a long number or a name."
     )
-    live: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+    live: tuple[Phrase, ...] = Field(
         LIVE,
         description="Words and phrases of questions whose answer changes from hour to hour: they are not cached.",
     )
