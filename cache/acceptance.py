@@ -32,6 +32,8 @@ _STEP = (_HIGHEST - _LOWEST) / BINS
 _GROWTH = 0.06
 """A stratum has at least this share of the labels above it: so there are few of them, the finest at the top."""
 _NEARLY_NONE = 1e-12
+_MOST_TERMS = 64
+"""Whose thresholds are kept: those of routes, and the stricter ones of clients, which are powers of a half."""
 _NEWS = 0.02
 """Share of right labels that must be new before a threshold is chosen anew."""
 _STARTS = 2
@@ -114,6 +116,11 @@ class Acceptance:
         """How many answers were served, faded ones in part."""
         return float(self._served[0])
 
+    @property
+    def bounds_known(self) -> int:
+        """For how many terms the threshold has been found since something changed."""
+        return len(self._thresholds)
+
     def share_above(self, place: int) -> float:
         """The share of lookups that scored in this bin or higher."""
         return float(self._near[place:].sum() / self.lookups) if self.lookups else 0.0
@@ -147,7 +154,7 @@ class Acceptance:
         """The lowest bin that may be served, or CLOSED."""
         known = self._thresholds.get(terms)
         if known is None:
-            if len(self._thresholds) >= 16:  # clients may ask for bounds of their own
+            if len(self._thresholds) >= _MOST_TERMS:
                 self._thresholds.clear()
             known = self._thresholds[terms] = self._lowest(terms)
         return known

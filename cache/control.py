@@ -40,7 +40,7 @@ class CacheControl:
         self._spread = spread
         self._keep = keep
         self._telling: set[asyncio.Task[None]] = set()
-        answers.kept = self.tell_kept
+        answers.kept = self._tell_kept_soon
         if semantic is not None:
             semantic.remembered = self.tell_kept
 
@@ -142,6 +142,10 @@ class CacheControl:
         entry = self._answers.peek(key)
         if entry is not None:
             self._tell(self._kept(key, entry))
+
+    def _tell_kept_soon(self, key: bytes) -> None:
+        """After the answer's own client has it: writing it down takes longer than all else about the cache."""
+        asyncio.get_running_loop().call_soon(self.tell_kept, key)
 
     async def told(self) -> None:
         """Wait until others have been told of everything so far."""

@@ -65,6 +65,10 @@ class Evidence:
         """Answers served."""
         return self._counts.served
 
+    def of(self, scorer: Scorer) -> Acceptance:
+        """What is known by one scorer."""
+        return self._by[scorer]
+
     def look(self, score: float | None, similarity: float | None = None) -> None:
         """Count a lookup: the best score of the verifier and the best cosine, None where nothing was near.
 

@@ -90,7 +90,6 @@ class SemanticCache:
         self.answers = answers
         self.questions = questions
         self.near = 0
-        self.served = 0
         self.skipped = 0
         self.labels_same = 0
         self.labels_other = 0
@@ -214,7 +213,6 @@ class SemanticCache:
         if found is None:
             return asked(reason="the nearest question is not sure enough to be the same")
         evidence.serve()
-        self.served += 1
         return asked(found=found, audit=self._random.random() < rules.audit_share)
 
     def learn(self, finding: Finding, key: bytes, fresh: StoredAnswer) -> None:
@@ -365,8 +363,15 @@ def described(owner: str, route: str, evidence: Evidence, rules: SemanticRules |
 
 
 def _terms(rules: SemanticRules, terms: CacheTerms = _UNBOUND) -> AcceptanceTerms:
+    """The route's bound, or the client's where that is stricter: the next lower power of a half.
+
+    A threshold is dear to find and kept by its bound: clients that name any number must not have each one found.
+    """
+    allowed = rules.max_wrong_hits
+    if terms.max_wrong_hits < allowed:
+        allowed = 2.0 ** math.floor(math.log2(terms.max_wrong_hits))
     return AcceptanceTerms(
-        max_wrong_hits=min(rules.max_wrong_hits, terms.max_wrong_hits),
+        max_wrong_hits=allowed,
         max_wrong_of_hits=rules.max_wrong_of_hits,
         confidence=rules.confidence,
     )

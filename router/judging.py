@@ -29,15 +29,13 @@ Reply with one word: SAME or DIFFERENT."""
 
 
 class ModelJudge:
-    """A `Judge`: `model` is one of the configuration's, `answer` the pipeline's. `asked` counts its questions."""
+    """A `Judge`: `model` is one of the configuration's, `answer` the pipeline's."""
 
     def __init__(self, model: str, answer: Callable[[Incoming], Awaitable[Reply]]) -> None:
-        self.asked = 0
         self._model = model
         self._answer = answer
 
     async def same(self, tenant: str, question: str, one: str, other: str) -> bool | None:
-        self.asked += 1
         shown = orjson.dumps({"question": question, "first": one[:_LONGEST], "second": other[:_LONGEST]}).decode()
         body = {
             "model": self._model,

@@ -42,7 +42,7 @@ async def test_it_serves_once_they_do() -> None:
     assert finding.found.answer == stored("Choose card.")
     assert finding.found.entry_id == scene.key("how do I pay by card").hex()
     assert finding.found.writer == "acme"
-    assert scene.cache.served >= 1
+    assert scene.cache.evidence("acme", "support").served >= 1
 
 
 async def test_wrong_labels_close_it_again() -> None:
@@ -81,6 +81,18 @@ async def test_the_clients_own_bound_makes_it_stricter() -> None:
     assert not await found(CacheTerms(lookup=True, store=True, max_wrong_hits=0.0001))
     assert not await found(CacheTerms(lookup=True, store=True, max_wrong_hits=0))
     assert not await found(CacheTerms(lookup=True, store=True, exact_only=True))
+
+
+async def test_bounds_that_clients_name_share_their_thresholds() -> None:
+    """Each number another threshold would be a millisecond for every request."""
+    scene = Scene()
+    await scene.prove()
+    await scene.ask("how do I pay by card", "Choose card.")
+    verifier = scene.cache.evidence("acme", "support").of("verifier")
+    for place in range(1, 500):
+        terms = CacheTerms(lookup=True, store=True, max_wrong_hits=0.05 * place / 500)
+        await scene.find("by card how do I pay", terms=terms)
+    assert verifier.bounds_known <= 16
 
 
 async def test_a_judge_is_asked_where_words_do_not_tell() -> None:

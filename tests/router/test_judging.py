@@ -51,4 +51,4 @@ async def test_a_judge_that_cannot_be_asked_says_nothing(tmp_path: Path) -> None
     async with works_over(setup_over({"good": upstream}, plan("support", "good")), tmp_path) as works:
         judge = ModelJudge("good", works.pipeline.answer)
         assert await judge.same("acme", "q", "a", "b") is None
-        assert judge.asked == 1
+        assert [event.outcome for event in works.events] == ["failed"]
