@@ -21,7 +21,7 @@ from contracts.ports import CacheScope, SemanticRules
 from contracts.request import ModelRequest
 from encoder.card import BUILT, read_card
 from encoder.client import EncoderClient
-from encoder.process import EncoderProcess
+from encoder.process import encoder_process
 from encoder.session import Session
 
 _NEVER = SemanticRules(max_wrong_hits=1e-9)
@@ -70,7 +70,7 @@ async def misses(verifier: Verifies, vectors: dict[str, Any], stream: Sequence[L
     card = read_card(BUILT)
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "encoder.sock"
-        process = EncoderProcess(BUILT, socket)
+        process = encoder_process(BUILT, socket)
         client = EncoderClient(card, socket, deadline_s=5, recent_bytes=1)
         process.start()
         client.start()

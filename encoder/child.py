@@ -12,7 +12,6 @@ ended.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
@@ -28,6 +27,7 @@ import orjson
 
 from encoder.card import EncoderFault
 from encoder.wire import Garbled, Outcome, Question, Questions, answer, greeting
+from system.files import try_lock
 
 if TYPE_CHECKING:
     from encoder.session import Session, Vectors
@@ -57,7 +57,7 @@ async def _work(settings: dict[str, Any]) -> None:
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _look, ended)
     socket = Path(settings["socket"])
     lock = os.open(socket.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    while not _have(lock):
+    while not try_lock(lock):
         with suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _TURN_S)
         if ended.is_set():
@@ -76,14 +76,6 @@ async def _work(settings: dict[str, Any]) -> None:
 
 def _remove(socket: Path) -> None:
     socket.unlink(missing_ok=True)
-
-
-def _have(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _look(ended: asyncio.Event) -> None:

@@ -7,7 +7,6 @@ it dies, so a segment whose lock can be had is an orphan, and whoever takes the 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from zlib import crc32
+
+from system.files import is_at, try_lock
 
 SUFFIX = ".events"
 _CHUNK = 256 * 1024
@@ -62,7 +63,7 @@ class Segment:
             except FileExistsError:
                 continue
             # Another process may take the newborn for an orphan before it is locked; then begin anew.
-            if _lock(fd) and _is_at(fd, path):
+            if try_lock(fd) and is_at(fd, path):
                 return cls(path, fd)
             os.close(fd)
 
@@ -73,7 +74,7 @@ class Segment:
             fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
-        if not _lock(fd) or not _is_at(fd, path):
+        if not try_lock(fd) or not is_at(fd, path):
             os.close(fd)
             return None
         segment = cls(path, fd, size=os.fstat(fd).st_size)
@@ -132,7 +133,7 @@ class Segment:
 
     def in_place(self) -> bool:
         """Whether its name still leads to it."""
-        return _is_at(self.fd, self.path)
+        return is_at(self.fd, self.path)
 
     def _cut_back(self, cause: OSError) -> None:
         try:
@@ -173,20 +174,3 @@ def _lines(fd: int, offset: int, *, torn: bool) -> Iterator[tuple[bytes, int]]:
                 yield line, end
     if rest and torn:
         yield rest, end + len(rest)
-
-
-def _lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(fd: int, path: Path) -> bool:
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    here = os.fstat(fd)
-    return (there.st_ino, there.st_dev) == (here.st_ino, here.st_dev)

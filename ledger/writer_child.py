@@ -11,7 +11,6 @@ There is one for each spool folder at a time. A second one stands by, and takes 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ import orjson
 import uvloop
 
 from ledger.writer_report import WriterReport, write_report
+from system.files import try_lock
 
 if TYPE_CHECKING:
     from ledger.writer import Writer
@@ -46,7 +46,7 @@ async def _work(settings: dict[str, Any]) -> None:
     ended = asyncio.create_task(_end(settings["server"]), name="end of the server")
     folder = Path(settings["spool"])
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    while not _have(lock):
+    while not try_lock(lock):
         if ended.done():
             return  # who has it ships the rest
         await _within(ended, settings["flush_s"])
@@ -66,14 +66,6 @@ async def _work(settings: dict[str, Any]) -> None:
     _report(folder, writer)
     spool.close()
     await database.close()
-
-
-def _have(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 async def _end(server: int) -> None:

@@ -68,7 +68,7 @@ from router.workers import WorkersFailed
 
 if TYPE_CHECKING:
     from encoder.client import EncoderClient
-    from encoder.process import EncoderProcess
+    from system.kept_process import KeptProcess
 
 log = logging.getLogger("weir")
 
@@ -219,13 +219,13 @@ def cache_settings(loaded: Loaded, state: Path, worker: int, workers: int) -> Ca
     )
 
 
-def encoder_of(loaded: Loaded, state: Path) -> tuple[EncoderProcess | None, EncoderClient | None]:
+def encoder_of(loaded: Loaded, state: Path) -> tuple[KeptProcess | None, EncoderClient | None]:
     """The encoder, where a route needs one and it can be had."""
     config = loaded.config.encoder
     if not any(route.cache.semantic for route in loaded.config.routes.values()):
         return None, None
     from encoder.client import EncoderClient  # needs numpy, which a Weir of exact hits need not have
-    from encoder.process import EncoderProcess
+    from encoder.process import encoder_process
 
     folder = loaded.folder / config.path if config.path else BUILT
     try:
@@ -234,7 +234,7 @@ def encoder_of(loaded: Loaded, state: Path) -> tuple[EncoderProcess | None, Enco
         log.warning("exact hits only: %s", error)
         return None, None
     client = EncoderClient(card, socket, deadline_s=config.deadline_seconds, recent_bytes=config.cache_bytes)
-    return EncoderProcess(folder, socket), client
+    return encoder_process(folder, socket), client
 
 
 class House:

@@ -74,15 +74,5 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def is_at(fd: int, path: Path) -> bool:
-    """Whether the name leads to the open file."""
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    here = os.fstat(fd)
-    return (there.st_ino, there.st_dev) == (here.st_ino, here.st_dev)
-
-
 def _checksum(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=8).digest()

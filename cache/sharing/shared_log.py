@@ -12,7 +12,6 @@ For one thread at a time. Everything here blocks on the disk and raises OSError.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import struct
 import time
@@ -25,8 +24,9 @@ from msgspec import Struct
 
 from cache.freshness import EVERYONE, EVERYTHING
 from cache.sharing.changes import Change, Invalidated
-from cache.sharing.frames import framed, frames, is_at, make_private, write_all
+from cache.sharing.frames import framed, frames, make_private, write_all
 from cache.sharing.spread import FROM_THE_BEGINNING, Parcel, Position
+from system.files import is_at, try_lock
 
 _MAGIC = b"weirsprd"
 _HEADER = struct.Struct("<8sQQQ")
@@ -203,21 +203,13 @@ class SharedLog:
         fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             until = time.monotonic() + _LOCK_WAIT_S
-            while not _try_lock(fd):
+            while not try_lock(fd):
                 if time.monotonic() > until:
                     raise OSError(errno.EAGAIN, "another worker does not let go of the lock")
                 time.sleep(_LOCK_RETRY_S)
             yield
         finally:
             os.close(fd)
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _revision(change: Change) -> int:

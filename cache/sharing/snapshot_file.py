@@ -15,7 +15,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cache.sharing.frames import frames, is_at, is_torn, make_private, sync_folder, write_all
+from cache.sharing.frames import frames, is_torn, make_private, sync_folder, write_all
+from system.files import is_at
 
 log = logging.getLogger("weir.cache")
 

@@ -11,14 +11,15 @@ from typing import Any
 from encoder.address import socket_path
 from encoder.card import read_card
 from encoder.client import EncoderClient
-from encoder.process import EncoderProcess
+from encoder.process import encoder_process
+from system.kept_process import KeptProcess
 
 AMPLE_S = 20.0
 
 
 @asynccontextmanager
-async def process(folder: Path, state: Path, **settings: int) -> AsyncIterator[EncoderProcess]:
-    process = EncoderProcess(folder, socket_path(state), **settings)
+async def process(folder: Path, state: Path, **settings: int) -> AsyncIterator[KeptProcess]:
+    process = encoder_process(folder, socket_path(state), **settings)
     process.start()
     try:
         yield process
@@ -37,7 +38,7 @@ async def client(folder: Path, state: Path, **settings: Any) -> AsyncIterator[En
 
 
 @asynccontextmanager
-async def both(folder: Path, state: Path, **settings: Any) -> AsyncIterator[tuple[EncoderProcess, EncoderClient]]:
+async def both(folder: Path, state: Path, **settings: Any) -> AsyncIterator[tuple[KeptProcess, EncoderClient]]:
     """A process and a client that is connected to it."""
     async with process(folder, state) as started, client(folder, state, **settings) as connected:
         await eventually(lambda: connected.up)

@@ -1,0 +1,1 @@
+"""What more than one room asks of the operating system: children that are kept alive, locks, open files."""
