@@ -1,4 +1,4 @@
-"""The server's handle on the encoder's process: of several workers one keeps it, and all are clients of its socket."""
+"""The server's handle on the encoder's process: of several workers one keeps it, and all are its clients."""
 
 from __future__ import annotations
 
