@@ -39,7 +39,6 @@ class CacheControl:
         self._semantic = semantic
         self._spread = spread
         self._keep = keep
-        self._telling: set[asyncio.Task[None]] = set()
         answers.kept = self._tell_kept_soon
         if semantic is not None:
             semantic.remembered = self.tell_kept
@@ -147,17 +146,10 @@ class CacheControl:
         """After the answer's own client has it: writing it down takes longer than all else about the cache."""
         asyncio.get_running_loop().call_soon(self.tell_kept, key)
 
-    async def told(self) -> None:
-        """Wait until others have been told of everything so far."""
-        while self._telling:
-            await asyncio.wait(self._telling)
-
     def _tell(self, change: Change) -> None:
         self._keep(change)
         if self._spread is not None:
-            task = asyncio.get_running_loop().create_task(self._spread.publish(change))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            self._spread.publish(change)
 
     def _kept(self, key: bytes, entry: Entry) -> Kept:
         owner, writer, tags = entry.labels

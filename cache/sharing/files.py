@@ -70,7 +70,7 @@ class FileSpread:
             self._take(heard)
         self._task = asyncio.create_task(self._run(), name="cache spread")
 
-    async def publish(self, change: Change) -> None:
+    def publish(self, change: Change) -> None:
         if not isinstance(change, Invalidated | Dropped | Quarantined):
             return
         revision = change.revision if isinstance(change, Invalidated) else 0

@@ -118,7 +118,7 @@ class RedisSpread:
             asyncio.create_task(self._tell(), name="cache spread: tell"),
         ]
 
-    async def publish(self, change: Change) -> None:
+    def publish(self, change: Change) -> None:
         numbered = False
         if isinstance(change, Invalidated):
             numbered = change.revision in self._granted

@@ -73,7 +73,7 @@ class Spread(Protocol):
         """
         ...
 
-    async def publish(self, change: Change) -> None:
+    def publish(self, change: Change) -> None:
         """Tell the others, in order. Never raises and does not wait for them."""
         ...
 

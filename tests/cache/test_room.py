@@ -95,7 +95,6 @@ async def test_workers_of_one_machine_share_invalidations_and_not_answers(tmp_pa
     keys = [await keep(room, "how do I pay by card", "Choose card.") for room in (first, second)]
     await first.control.invalidate("acme", "*")
     assert first.answers.find(keys[0]) is None
-    await first.control.told()
     await first.close()
     await second.close()
     third = CacheRoom(settings(tmp_path, worker=1, workers=2), WordEncoder())

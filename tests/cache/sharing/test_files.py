@@ -38,7 +38,7 @@ class Node:
 
     async def invalidate(self, tag: str) -> Invalidated:
         change = Invalidated(owner="acme", tag=tag, revision=await self.spread.next_revision())
-        await self.spread.publish(change)
+        self.spread.publish(change)
         return change
 
 
@@ -66,11 +66,11 @@ async def test_others_hear_what_must_not_be_missed_and_nobody_hears_itself(tmp_p
     async with node(tmp_path) as one, node(tmp_path) as other:
         told: list[Change] = [await one.invalidate("a"), Dropped(key=b"k"), Quarantined(key=b"q")]
         for change in told[1:]:
-            await one.spread.publish(change)
+            one.spread.publish(change)
         kept = Kept(
             key=b"k", body=b"", facts=b"", stored_at=0, expires_at=0, revision=0, owner="", writer="", tags=()
         )
-        await one.spread.publish(kept)
+        one.spread.publish(kept)
         await until(lambda: len(other.heard) == 3)
         assert other.heard == told
         back = await other.invalidate("b")

@@ -133,7 +133,7 @@ class Node:
         revision = await self.spread.next_revision()
         self.freshness.invalidate("acme", tag, revision)
         change = Invalidated(owner="acme", tag=tag, revision=revision)
-        await self.spread.publish(change)
+        self.spread.publish(change)
         return change
 
     def keep(self, key: bytes = b"k", tag: str = "a", size: int = 10) -> Kept:
@@ -181,7 +181,7 @@ async def test_others_hear_all_in_order_and_nobody_hears_itself(url: Shared) -> 
         told: list[Change] = [one.keep(), await one.invalidate("a"), Dropped(key=b"k"), Quarantined(key=b"q")]
         told[0], told[1] = told[1], told[0]
         for change in told[1:]:
-            await one.spread.publish(change)
+            one.spread.publish(change)
         await until(lambda: len(other.heard) == 4)
         assert other.heard == told
         back = await other.invalidate("b")
@@ -201,10 +201,10 @@ async def test_a_fresh_node_is_warm_and_knows_what_was_invalidated(url: Shared) 
     async with node(url) as one:
         await until(lambda: one.spread.up)
         old = one.keep(b"old")
-        await one.spread.publish(old)
+        one.spread.publish(old)
         await one.invalidate("a")
         new = one.keep(b"new")
-        await one.spread.publish(new)
+        one.spread.publish(new)
         await until(lambda: one.spread.sent == 3)
         async with node(url) as fresh:
             await until(lambda: len(fresh.heard) == 3)
@@ -220,7 +220,7 @@ async def test_a_fresh_node_takes_the_last_ones_and_nothing_that_it_cannot_judge
         await one.invalidate("a")
         late = one.keep(b"late", tag="a")
         for change in (early, late, *(one.keep(b"%d" % number) for number in range(5))):
-            await one.spread.publish(change)
+            one.spread.publish(change)
         await until(lambda: one.spread.sent == 8)
         async with node(url, replay=7) as fresh:
             await until(lambda: len(fresh.heard) == 7)
@@ -257,7 +257,7 @@ async def test_who_was_away_too_long_takes_all_for_stale_and_fills_again(url: Sh
         await one.invalidate("b")
         async with node(url) as witness:
             await until(lambda: witness.spread.up)
-            await witness.spread.publish(Dropped(key=b"k"))
+            witness.spread.publish(Dropped(key=b"k"))
             await until(lambda: one.heard)
         await client.xtrim(f"{{{url.name}}}:changes", maxlen=0)
         await client.aclose()
@@ -269,7 +269,7 @@ async def test_who_was_away_too_long_takes_all_for_stale_and_fills_again(url: Sh
             assert again.spread.missed == 1
             await until(lambda: one.freshness.revision == again.freshness.revision)
             fresh = one.keep(b"fresh")
-            await one.spread.publish(fresh)
+            one.spread.publish(fresh)
             await until(lambda: fresh in again.heard)
             assert not again.stale(fresh)
 
@@ -318,13 +318,13 @@ async def test_what_nobody_understands_makes_all_stale(url: Shared) -> None:
 async def test_large_answers_are_for_one_node_only(url: Shared) -> None:
     async with node(url, max_record_bytes=1_000) as one, node(url) as other:
         await until(lambda: one.spread.up and other.spread.up)
-        await one.spread.publish(one.keep(size=2_000))
+        one.spread.publish(one.keep(size=2_000))
         assert one.spread.lost == 1
         small = one.keep(size=20)
-        await one.spread.publish(small)
-        await other.spread.publish(other.keep(size=2_000))
+        one.spread.publish(small)
+        other.spread.publish(other.keep(size=2_000))
         seen = Dropped(key=b"last")
-        await other.spread.publish(seen)
+        other.spread.publish(seen)
         await until(lambda: small in other.heard and seen in one.heard)
         assert one.heard == [seen]
 
@@ -334,7 +334,7 @@ async def test_the_stream_has_a_bound(url: Shared) -> None:
     async with node(url, length=1_000) as one, node(url) as other:
         await until(lambda: one.spread.up and other.spread.up)
         for number in range(3_000):
-            await one.spread.publish(Dropped(key=b"%d" % number))
+            one.spread.publish(Dropped(key=b"%d" % number))
             if number % 100 == 99:
                 await until(lambda number=number: len(other.heard) == number + 1)
         assert await client.xlen(f"{{{url.name}}}:changes") <= 1_200
@@ -362,7 +362,7 @@ async def test_a_redis_that_restarts_empty_takes_no_revision_back(
         await until(lambda: later in other.heard)
         await until(lambda: one.freshness.revision == other.freshness.revision)
         fresh = one.keep(b"fresh")
-        await one.spread.publish(fresh)
+        one.spread.publish(fresh)
         await until(lambda: fresh in other.heard)
         assert not other.stale(fresh)
     messages = [record.getMessage() for record in caplog.records if "cannot be reached" in record.getMessage()]
@@ -375,7 +375,7 @@ async def test_a_dead_redis_stops_nobody_and_what_was_told_is_heard_later(server
         mine = other.keep()
         told = await one.invalidate("a")
         assert told.revision == 1
-        await one.spread.publish(one.keep())
+        one.spread.publish(one.keep())
         assert one.spread.lost == 1
         assert not one.spread.up
         server.start()
@@ -403,7 +403,7 @@ async def test_a_redis_that_hangs_meets_the_deadline(server: Server) -> None:
         await until(lambda: one.spread.up)
         server.send(signal.SIGSTOP)
         told = Dropped(key=b"k")
-        await one.spread.publish(told)
+        one.spread.publish(told)
         await until(lambda: not one.spread.up)
         assert await one.spread.next_revision() == 1
         server.send(signal.SIGCONT)
@@ -415,7 +415,7 @@ async def test_too_much_to_tell_becomes_one_invalidation_of_everything(server: S
     async with node(server.url, outbox=Outbox(most=10)) as one, node(server.url) as other:
         mine = other.keep()
         for number in range(100):
-            await one.spread.publish(Dropped(key=b"%d" % number))
+            one.spread.publish(Dropped(key=b"%d" % number))
         server.start()
         await until(lambda: any(everything(change) for change in other.heard))
         assert other.stale(mine)
@@ -433,7 +433,7 @@ async def test_stopping_tells_what_waits(url: Shared) -> None:
         async with node(url) as one:
             await until(lambda: one.spread.up and other.spread.up)
             told = Dropped(key=b"k")
-            await one.spread.publish(told)
+            one.spread.publish(told)
         await until(lambda: told in other.heard)
 
 
