@@ -1,4 +1,4 @@
-"""A child that dies is started again, and one that is told to end does; what it says is its users' tests' business."""
+"""A child that dies is started again, and one that is told to end does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def test_a_child_that_dies_is_started_again(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.ERROR, "weir.test"):
         process.start()
         async with asyncio.timeout(20):
-            while caplog.text.count("the child ended (status 1)") < 2:
+            while caplog.text.count("the child ended (status 1)") < 2:  # noqa: ASYNC110 - a log tells nobody
                 await asyncio.sleep(0.05)
     await process.stop()
     assert process.pid is None
@@ -31,7 +31,7 @@ async def test_a_child_ends_when_its_input_does() -> None:
     process = kept("json.tool")  # reads until its input ends
     process.start()
     async with asyncio.timeout(20):
-        while process.pid is None:
+        while process.pid is None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
         await process.stop()
     assert process.pid is None
