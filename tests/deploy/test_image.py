@@ -52,7 +52,8 @@ def test_packages_are_held_to_their_hashes() -> None:
 
 def test_the_context_is_what_the_image_is_built_from() -> None:
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
-    needed = set(project()["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    wheel = project()["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {*wheel["packages"], *wheel["shared-data"]}
     needed |= {"LICENSE", "pyproject.toml", project()["project"]["readme"]}
     needed |= {"requirements/encoder.txt", "requirements/image.txt"}
     assert set(CONTEXT) == needed
