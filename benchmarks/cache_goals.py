@@ -19,8 +19,8 @@ from benchmarks.cache_replay import RULES, Bench, Outcome, Remembered
 from benchmarks.cache_study import FLOOR, Learned, Study, Vectors, encoded, studied
 from benchmarks.targets import Target, table
 from cache.index.scopes import VectorIndexes
+from cache.limits import SemanticLimits
 from cache.questions import Questions
-from cache.semantic import SemanticLimits
 from contracts.ports import CacheRules, SemanticRules
 from encoder.card import BUILT
 from encoder.session import Session

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks.cache_data import Lookup, Pair, Talk
 from cache.exact import ExactCache
+from cache.limits import SemanticLimits
 from cache.questions import Questions
-from cache.semantic import SemanticCache, SemanticLimits, Verifies
+from cache.semantic import SemanticCache, Verifies
 from cache.slots import Slots
 from contracts.ports import CacheRules, CacheScope, Encoder, Filing, SemanticRules
 from contracts.records import StoredAnswer

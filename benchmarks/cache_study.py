@@ -14,6 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from benchmarks.cache_data import CacheData, Lookup
+from cache.limits import SemanticLimits
 from cache.matching.cosine import CosineVerifier
 from cache.matching.evaluation import evidence_of
 from cache.matching.training import Labelled, mined, train
@@ -25,7 +26,7 @@ from encoder.session import Session
 Vectors = Mapping[str, NDArray[np.float32]]
 Say = Callable[[str], None]
 
-FLOOR = 0.7
+FLOOR = SemanticLimits().floor
 INTENTS = ("I", "clinc150", "banking77")
 _MIXES = ("A", "S", "I")
 

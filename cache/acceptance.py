@@ -23,6 +23,7 @@ from msgspec.msgpack import decode, encode
 from numpy.typing import NDArray
 
 from cache.bounds import lower, tail, upper
+from cache.limits import AcceptanceLimits
 
 BINS = 256
 _LOWEST, _HIGHEST = -6.0, 10.0
@@ -54,17 +55,6 @@ class AcceptanceTerms(Struct, frozen=True, kw_only=True):
     """Wrong answers among the answers served, on top."""
     confidence: float = 0.95
     """With which the bounds are kept."""
-
-
-class AcceptanceLimits(Struct, frozen=True, kw_only=True):
-    """How evidence is weighed; numbers with their reasons in docs/decisions/0004."""
-
-    memory: float = 20_000
-    """Lookups after which what was seen counts 1/e as much."""
-    least_labels: float = 30
-    """Below this many a scope is closed."""
-    stratum: float = 10
-    """Labels that are counted together, at the least, so that a wrong one among them is seen as rare or not."""
 
 
 def bin_of(score: float) -> int:

@@ -13,7 +13,8 @@ from msgspec import MsgspecError
 from msgspec.msgpack import decode, encode
 from msgspec.structs import replace
 
-from cache.acceptance import CLOSED, Acceptance, AcceptanceLimits, AcceptanceTerms, score_of
+from cache.acceptance import CLOSED, Acceptance, AcceptanceTerms, score_of
+from cache.limits import AcceptanceLimits
 
 Scorer = Literal["verifier", "cosine"]
 SCORERS: tuple[Scorer, Scorer] = ("verifier", "cosine")

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from cache.control import CacheControl
 from cache.exact import ExactCache
+from cache.limits import SemanticLimits
 from cache.sharing.changes import Change, Learned, Seen
 from cache.sharing.snapshot import Snapshot
 from cache.sharing.spread import FROM_THE_BEGINNING, Spread
@@ -51,18 +52,13 @@ class CacheSettings(Struct, frozen=True, kw_only=True):
     shared_url: str = ""
     """A Redis that other nodes use too, or empty."""
     verifier: Path = VERIFIER
-    floor: float = 0.7
-    nearest: int = 3
-    memory_lookups: float = 20_000
-    least_labels: float = 30
-    same_words: float = 0.8
+    limits: SemanticLimits = SemanticLimits()
 
 
 class CacheRoom:
     """`encoder` None: exact hits only."""
 
     def __init__(self, settings: CacheSettings, encoder: Encoder | None) -> None:
-        self._settings = settings
         self.answers = ExactCache(max_bytes=settings.max_bytes, max_answer_bytes=settings.max_answer_bytes)
         self.semantic = _semantic(self.answers, settings, encoder) if encoder is not None else None
         self.spread = _spread(settings)
@@ -151,11 +147,10 @@ class CacheRoom:
 
 def _semantic(answers: ExactCache, settings: CacheSettings, encoder: Encoder) -> SemanticCache | None:
     try:
-        from cache.acceptance import AcceptanceLimits
         from cache.index.scopes import VectorIndexes
         from cache.matching.verifier import Verifier
         from cache.questions import Questions
-        from cache.semantic import SemanticCache, SemanticLimits
+        from cache.semantic import SemanticCache
     except ImportError as error:
         log.warning(
             "exact hits only: %s. Install Weir with its semantic cache: pip install 'weir[semantic]'", error
@@ -166,14 +161,8 @@ def _semantic(answers: ExactCache, settings: CacheSettings, encoder: Encoder) ->
     except (OSError, ValueError) as error:
         log.warning("exact hits only: the verifier %s cannot be read: %s", settings.verifier, error)
         return None
-    limits = SemanticLimits(
-        floor=settings.floor,
-        nearest=settings.nearest,
-        same_words=settings.same_words,
-        acceptance=AcceptanceLimits(memory=settings.memory_lookups, least_labels=settings.least_labels),
-    )
     questions = Questions(VectorIndexes(encoder.dimensions), answers.slots)
-    return SemanticCache(answers, questions, encoder, verifier, limits=limits)
+    return SemanticCache(answers, questions, encoder, verifier, limits=settings.limits)
 
 
 def _snapshot(settings: CacheSettings) -> Snapshot:

@@ -20,12 +20,12 @@ from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from msgspec import Struct
 
-from cache.acceptance import AcceptanceLimits, AcceptanceTerms, bin_of
+from cache.acceptance import AcceptanceTerms, bin_of
 from cache.comparison import same_answer, words_of
 from cache.evidence import SCORERS, Evidence
 from cache.exact import ExactCache
+from cache.limits import SemanticLimits
 from cache.questions import Questions
 from cache.scope import Question, question_of
 from cache.sharing.changes import Kept
@@ -49,22 +49,6 @@ class Verifies(Protocol):
 
     def judge(self, query: Any, stored: Sequence[Any], similarities: Sequence[float]) -> list[float]:
         """One score from 0 to 1 for each, nearest first."""
-
-
-class SemanticLimits(Struct, frozen=True, kw_only=True):
-    """Numbers that steer; the configuration has them, docs/decisions/0004 their reasons."""
-
-    floor: float = 0.7
-    """Cosine below which nothing is near."""
-    nearest: int = 3
-    """How many of the nearest questions are verified."""
-    same_words: float = 0.8
-    """From which share of common words two answers say the same."""
-    most_scopes: int = 10_000
-    """Tenants times routes whose evidence is kept."""
-    most_waiting: int = 1_000
-    """Fresh answers that wait to be learned from."""
-    acceptance: AcceptanceLimits = AcceptanceLimits()
 
 
 class SemanticCache:

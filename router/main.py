@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import ProcessCollector
 
+from cache.limits import AcceptanceLimits, SemanticLimits
 from cache.refusals import phrases
 from cache.room import VERIFIER, CacheRoom, CacheSettings
 from contracts.errors import UpstreamFailure
@@ -211,11 +212,12 @@ def cache_settings(loaded: Loaded, state: Path, worker: int, workers: int) -> Ca
         workers=workers,
         shared_url=loaded.secret(cache.shared) if cache.shared else "",
         verifier=loaded.folder / matching.verifier if matching.verifier else VERIFIER,
-        floor=matching.floor,
-        nearest=matching.nearest,
-        memory_lookups=matching.memory_lookups,
-        least_labels=matching.least_labels,
-        same_words=matching.same_words,
+        limits=SemanticLimits(
+            floor=matching.floor,
+            nearest=matching.nearest,
+            same_words=matching.same_words,
+            acceptance=AcceptanceLimits(memory=matching.memory_lookups, least_labels=matching.least_labels),
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from encoder.card import BUILT, EncoderFault
 from weir.curve_svg import svg
-from weir.labelled import FLOOR, Labels, Near, curve, near, read
+from weir.labelled import FLOOR, Labels, Near, near, read
 
 if TYPE_CHECKING:
     from cache.matching.training import Labelled
@@ -258,10 +258,11 @@ def _report(found: Near, scores: Sequence[float]) -> dict[str, Any]:
 
 def _draw(path: Path | None, found: Near, scores: Sequence[float]) -> None:
     if path is not None:
-        cosines = [pair.similarity for pair in found.pairs]
-        by = {"cosine": cosines, "verifier": scores}
-        drawn = svg({name: list(curve(found.pairs, some, found.lookups)) for name, some in by.items()})
-        _write(path, drawn.encode())
+        from cache.matching.evaluation import curve
+
+        by = {"cosine": [pair.similarity for pair in found.pairs], "verifier": scores}
+        lines = {name: curve(found.pairs, some, lookups=found.lookups, floor=FLOOR) for name, some in by.items()}
+        _write(path, svg(lines).encode())
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
@@ -12,12 +12,14 @@ import click
 import orjson
 from msgspec import Struct
 
+from cache.limits import SemanticLimits
+
 if TYPE_CHECKING:
     from cache.matching.training import Labelled
     from encoder.session import Session
 
-FLOOR = 0.7
-"""Cosine below which nothing is near: `cache.matching.floor` as it is by default."""
+FLOOR = SemanticLimits().floor
+"""Cosine below which nothing is near, where the configuration says nothing else."""
 
 
 class Labels(Struct, frozen=True):
@@ -107,15 +109,3 @@ def near(labels: Labels, session: Session, step: Callable[[int], object], *, flo
         if query != stored
     ]
     return Near([*pairs, *told], len(queries) + sum(1 for _ in groupby(told, key=lambda pair: pair.query)))
-
-
-def curve(pairs: Sequence[Labelled], scores: Sequence[float], lookups: int) -> Iterator[tuple[float, float]]:
-    """Wrong hits and hits, as shares of lookups, as the threshold falls."""
-    from cache.matching.evaluation import best_of
-
-    wrong = 0
-    yield 0.0, 0.0
-    best = sorted(best_of(pairs, scores, floor=FLOOR), key=lambda scored: -scored[1])
-    for served, (pair, _) in enumerate(best, start=1):
-        wrong += not pair.right
-        yield wrong / lookups, served / lookups

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import inf
 
-from cache.acceptance import AcceptanceLimits
 from cache.evidence import Evidence
+from cache.limits import AcceptanceLimits
 from cache.matching.training import Labelled
 
 Scored = tuple[Labelled, float]
@@ -45,16 +45,21 @@ def evidence_of(pairs: Sequence[Labelled], scores: Sequence[float], *, lookups: 
     return evidence
 
 
+def curve(
+    pairs: Sequence[Labelled], scores: Sequence[float], *, lookups: int, floor: float
+) -> Iterator[tuple[float, float]]:
+    """Wrong hits and hits, as shares of lookups, as the threshold falls and every question is stored."""
+    wrong = 0
+    yield 0.0, 0.0
+    best = sorted(best_of(pairs, scores, floor=floor), key=lambda scored: -scored[1])
+    for served, (pair, _) in enumerate(best, 1):
+        wrong += not pair.right
+        yield wrong / lookups, served / lookups
+
+
 def hits_at(
     pairs: Sequence[Labelled], scores: Sequence[float], *, lookups: int, floor: float, wrong: float
 ) -> float:
-    """The largest share of lookups that one threshold serves with at most the share `wrong` of lookups answered
-    wrongly: what an oracle would choose, where every question is stored."""
-    bad = 0
-    most = 0.0
-    best = sorted(best_of(pairs, scores, floor=floor), key=lambda scored: -scored[1])
-    for served, (pair, _) in enumerate(best, 1):
-        bad += not pair.right
-        if bad <= wrong * lookups:
-            most = served / lookups
-    return most
+    """The most hits of one threshold with at most the share `wrong` of lookups answered wrongly: an oracle's."""
+    points = curve(pairs, scores, lookups=lookups, floor=floor)
+    return max(hits for bad, hits in points if bad <= wrong)

@@ -17,9 +17,9 @@ from benchmarks.cache_replay import Bench
 from benchmarks.systems import ROOT
 from cache.evidence import Evidence
 from cache.index.scopes import VectorIndexes
+from cache.limits import SemanticLimits
 from cache.matching.cosine import CosineVerifier
 from cache.questions import Questions
-from cache.semantic import SemanticLimits
 from contracts.ports import SemanticRules
 from tests.router.plain_encoder import WordEncoder
 

@@ -10,9 +10,10 @@ import orjson
 
 from cache.exact import ExactCache
 from cache.index.scopes import VectorIndexes
+from cache.limits import SemanticLimits
 from cache.matching.cosine import CosineVerifier
 from cache.questions import Questions
-from cache.semantic import SemanticCache, SemanticLimits
+from cache.semantic import SemanticCache
 from contracts.ports import CacheScope, CacheTerms, Filing, Finding, Judge, SemanticRules
 from contracts.records import StoredAnswer
 from tests.router.plain_encoder import WordEncoder

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.acceptance import BINS, CLOSED, Acceptance, AcceptanceLimits, AcceptanceTerms, bin_of, score_of
+from cache.acceptance import BINS, CLOSED, Acceptance, AcceptanceTerms, bin_of, score_of
 from cache.bounds import upper
+from cache.limits import AcceptanceLimits
 
 ONE = AcceptanceTerms(max_wrong_hits=0.01)
 

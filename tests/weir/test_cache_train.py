@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from cache.matching.verifier import Meanings, Verifier
 from cache.matching.words import BUCKETS
 from encoder.card import BUILT, read_card
 from weir.cache import cache
-from weir.curve_svg import svg
+from weir.curve_svg import side_by_side, svg
 from weir.labelled import read
 
 pytest.importorskip("lightgbm", reason="the extra `train` is not installed")
@@ -201,3 +202,11 @@ def test_a_plot_shows_each_curve_up_to_its_edge() -> None:
     assert drawn.count("<polyline") == 2
     assert "&lt;two&gt;" in drawn
     assert "44.0 %" in drawn  # a tenth above the highest hits that are shown
+
+
+def test_dots_stand_beside_what_they_were_allowed_and_plots_beside_each_other() -> None:
+    drawn = svg({"one": [(0.0, 0.0), (0.05, 0.4)]}, title="<A>", dots=[(0.01, 0.2, 0.02)])
+    assert "&lt;A&gt;" in drawn
+    assert drawn.count("<circle") == 1
+    both = ElementTree.fromstring(side_by_side([drawn, drawn]))
+    assert [part.get("x") for part in both] == ["0", "640"]
