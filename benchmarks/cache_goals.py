@@ -291,7 +291,9 @@ def main(about: str) -> None:
 _HEADING = """\
 # What the semantic cache answers, and what it gets wrong
 
-Written by `benchmarks/cache.py`, which says how it is measured. Hits and wrong hits are shares of all lookups,
+    .venv/bin/python benchmarks/cache.py --data DIR --plot benchmarks/cache_curves.svg --report benchmarks/CACHE.md
+
+`benchmarks/cache.py` says how it is measured. Hits and wrong hits are shares of all lookups,
 exact hits apart; *asked* is the share of wrong ones that was allowed. The labels of the sources `qqp` and `hwu64`,
 which A holds, call some right answers wrong. In the plot, curves are what an oracle could choose with every
 question stored; dots are what the cache did, each beside the bound that it was given.
