@@ -14,7 +14,7 @@ import asyncpg
 import openai
 import pytest
 
-from tests.e2e.running import RunningWeir, eventually, running_weir, write_config
+from tests.e2e.running import SUPPORT, RunningWeir, eventually, running_weir, write_config
 
 POSTGRES = os.environ.get("WEIR_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 HELLO = [{"role": "user", "content": "Hello"}]
