@@ -17,9 +17,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cache.matching.features import NAMES, Profile, features, profile
-from cache.matching.trees import Trees
 from cache.matching.verifier import Meanings, Verifier
 from cache.matching.words import BUCKETS, Lexicon, bucket
+from heads.trees import Trees
 
 FOLDS = 5
 _HARMS = tuple(NAMES.index(f"{name}_{side}") for side in ("query", "stored") for name in ("harm", "worst"))

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.matching.features import NAMES, Profile, features, profile
-from cache.matching.trees import Trees
 from cache.matching.words import BUCKETS, Lexicon
+from heads.trees import Trees
 
 LARGEST_FILE = 32 << 20
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cache.matching.features import NAMES
-from cache.matching.trees import Trees
 from cache.matching.verifier import Meanings, Verifier
 from cache.matching.words import BUCKETS
+from heads.trees import Trees
 
 
 def tree(feature: str, threshold: float, small: float, large: float) -> Trees:

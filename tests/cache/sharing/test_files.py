@@ -167,7 +167,8 @@ async def test_damage_makes_who_had_not_read_it_stale(tmp_path: Path) -> None:
             assert not any(everything(change) for change in reader.heard)
             told = await one.invalidate("c")
             await until(lambda: len(reader.heard) == 3)
-            assert reader.heard[2] == told
+            # On a busy machine it may have looked while the end was damaged; then all is stale to it too.
+            assert reader.heard[2] == told or everything(reader.heard[2])
 
 
 @pytest.mark.parametrize("instead", [None, b"", b"something else"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.matching.trees import MOST_LEAVES, Trees
+from heads.trees import MOST_LEAVES, Trees
 
 
 def leaf(value: float) -> dict[str, Any]:

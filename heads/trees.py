@@ -1,4 +1,4 @@
-"""Boosted trees as plain arrays, evaluated by numpy: what a trained verifier serves with.
+"""Boosted trees as plain arrays, evaluated by numpy: what trained heads serve with.
 
 The non-obvious decision: no walk from the root. A tree's every question is asked at once; an answer of "larger"
 rules out the leaves to its left, as bits of a mask, and the first leaf that no answer has ruled out is where the

@@ -1,0 +1,1 @@
+"""Offline learning: outcomes become heads, which are evaluated, gated and promoted."""

@@ -1,0 +1,1 @@
+"""Artefacts by the hash of their content, the aliases that name them, and the log of every change."""

@@ -1,0 +1,320 @@
+"""Artefacts under the hash of their content, and the aliases that say which of them is in use.
+
+The non-obvious decision: the log is written before an alias moves, and its entry has all aliases of the name as
+they are from then on. So an alias never moves unseen, and what a crash left undone is done by whoever changes
+something next. Readers take no lock: a version never changes, and the aliases of a name are one file that is
+replaced whole.
+
+    FOLDER/log.jsonl, log.head, lock, revision
+    FOLDER/<kind>/<slug of the name>/name, aliases.json
+    FOLDER/<kind>/<slug of the name>/versions/<version>/card.json and the files
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from registry.change_log import ChangeLog
+from registry.contents import CARD, LARGEST, canonical, store, stored_version, version_of
+from registry.disk import locked, make_folder, replace
+from registry.faults import Damaged, NotAccepted, NotThere
+
+PRODUCTION, CANARY, PREVIOUS = "production", "canary", "previous"
+
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,299}")
+_FILE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_VERSION = re.compile(r"[0-9a-f]{16}")
+_NOT_IN_SLUGS = re.compile(r"[^a-z0-9_-]+")
+_SLUG = 60
+
+
+class StoredArtefact(Struct, frozen=True):
+    """A version as it was put: its hash was found right. `files` is what `folder` holds beside the card."""
+
+    kind: str
+    name: str
+    version: str
+    folder: Path
+    card: Mapping[str, Any]
+    files: tuple[str, ...]
+
+
+class Registry:
+    """The registry in `folder`, which the first change makes. For any thread and any number of processes.
+
+    Reading blocks on the disk; changing it also waits for other processes. Raises RegistryFault, and OSError where
+    the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = ChangeLog(folder)
+        self._revision_path = folder / "revision"
+
+    def put(
+        self, kind: str, name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, by: str = "weir"
+    ) -> str:
+        """Store an artefact whole or not at all, and return its version, 16 hex digits.
+
+        The version is a hash over the files, their names and the card, so putting the same again changes nothing,
+        unless what is stored was damaged: then it is mended.
+        """
+        _check("a file", "lower-case letters, digits, . _ and -", _FILE, *files)
+        if CARD in files or not files:
+            raise NotAccepted(
+                f"Put at least one file, and none that is called {CARD}: that is written from the card."
+            )
+        contents = {**files, CARD: canonical(card)}
+        if sum(map(len, contents.values())) > LARGEST:
+            raise NotAccepted(f"The artefact has more than {LARGEST >> 20} MB. Put a smaller one.")
+        version = version_of(contents)
+        home = self._home(kind, name)
+        with self._changing():
+            self._make_home(home, name)
+            stored = stored_version(home / "versions" / version) == version
+            if not stored:
+                store(home / "versions", version, contents)
+            if not stored or not self._was_put(kind, name, version):
+                self.log.append({"by": by, "what": "put", "kind": kind, "name": name, "version": version})
+        return version
+
+    def get(self, kind: str, name: str, version_or_alias: str = PRODUCTION) -> StoredArtefact:
+        """The artefact, once its content was found to be what was put. Raises NotThere or Damaged."""
+        version = self._resolved(kind, name, version_or_alias)
+        folder = self._home(kind, name) / "versions" / version
+        if not folder.is_dir():
+            raise NotThere(f"There is no version {version} of {kind} {name} in {self.folder}.")
+        try:
+            card = json.loads((folder / CARD).read_bytes())
+        except (OSError, ValueError):
+            card = None
+        if stored_version(folder) != version or not isinstance(card, dict):
+            raise Damaged(
+                f"Version {version} of {kind} {name} is damaged: {folder} does not hold what was put there. "
+                "Put the same content again, which mends it, or point the alias at another version."
+            )
+        files = tuple(sorted(path.name for path in folder.iterdir() if path.name != CARD))
+        return StoredArtefact(kind, name, version, folder, card, files)
+
+    def point(
+        self,
+        kind: str,
+        name: str,
+        alias: str,
+        version: str,
+        *,
+        by: str,
+        reason: str,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Let the alias name a version, which is checked first; what production named becomes `previous`.
+
+        Returns whether anything changed. Raises NotThere or Damaged.
+        """
+        _check_alias(alias)
+        if not _VERSION.fullmatch(version):
+            raise NotAccepted(f"{version!r} is no version: use the 16 hex digits that `put` gave.")
+        with self._changing():
+            self.get(kind, name, version)
+            aliases = self.aliases(kind, name)
+            before = aliases.get(alias, "")
+            if before == version:
+                return False
+            if alias == PRODUCTION and before:
+                aliases[PREVIOUS] = before
+            aliases[alias] = version
+            moved = {"what": "point", "alias": alias, "version": version, "before": before}
+            self._move(kind, name, aliases, {**moved, "by": by, "reason": reason, "evidence": evidence or {}})
+        return True
+
+    def drop(self, kind: str, name: str, alias: str, *, by: str, reason: str) -> bool:
+        """Take an alias away, such as a canary's when it ends. Returns whether it was there."""
+        _check_alias(alias)
+        with self._changing():
+            aliases = self.aliases(kind, name)
+            before = aliases.pop(alias, "")
+            if not before:
+                return False
+            if alias == PRODUCTION:
+                aliases[PREVIOUS] = before
+            self._move(
+                kind, name, aliases, {"what": "drop", "alias": alias, "before": before, "by": by, "reason": reason}
+            )
+        return True
+
+    def rollback(
+        self,
+        kind: str,
+        name: str,
+        by: str,
+        reason: str,
+        *,
+        evidence: Mapping[str, Any] | None = None,
+        of: str | None = None,
+    ) -> str:
+        """Let production name what it named before, and return that version.
+
+        `previous` names nothing afterwards, so that a second rollback is refused instead of bringing back what was
+        just taken out. With `of`, nothing happens unless production still is that version: for several processes
+        that see the same harm. Raises NotThere or Damaged.
+        """
+        with self._changing():
+            aliases = self.aliases(kind, name)
+            before = aliases.get(PRODUCTION, "")
+            if of is not None and before and before != of:
+                return before
+            if PREVIOUS not in aliases:
+                raise NotThere(
+                    f"There is nothing to roll {kind} {name} back to: no alias `{PREVIOUS}`. "
+                    f"Point `{PRODUCTION}` at one of its versions, or drop it."
+                )
+            version = self.get(kind, name, aliases.pop(PREVIOUS)).version
+            aliases[PRODUCTION] = version
+            moved = {"what": "rollback", "alias": PRODUCTION, "version": version, "before": before}
+            self._move(kind, name, aliases, {**moved, "by": by, "reason": reason, "evidence": evidence or {}})
+        return version
+
+    def verdict(
+        self, kind: str, name: str, version: str, *, passed: bool, by: str, reason: str, evidence: Mapping[str, Any]
+    ) -> None:
+        """Write down what a gate found about a version, which need not be stored: refused ones may be left out."""
+        self._home(kind, name)
+        with self._changing():
+            self.log.append(
+                {
+                    "by": by,
+                    "what": "verdict",
+                    "kind": kind,
+                    "name": name,
+                    "version": version,
+                    "reason": reason,
+                    "evidence": _plain({**evidence, "passed": passed}),
+                }
+            )
+
+    def aliases(self, kind: str, name: str) -> dict[str, str]:
+        """Alias to version; empty where the name has none, or is unknown. Raises Damaged."""
+        path = self._home(kind, name) / "aliases.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Damaged(
+                f"{path} cannot be read ({error}). The log's last entry about {name} has its `aliases`: write them "
+                "there, or delete the file and point each alias anew."
+            ) from error
+
+    def versions(self, kind: str, name: str) -> list[str]:
+        """All that were put, the oldest first."""
+        try:
+            found = [
+                path for path in (self._home(kind, name) / "versions").iterdir() if _VERSION.fullmatch(path.name)
+            ]
+        except FileNotFoundError:
+            return []
+        return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+
+    def names(self, kind: str) -> list[str]:
+        """All names of a kind that something was put under."""
+        _check("a kind", "lower-case letters, digits and -", _KIND, kind)
+        return sorted(path.read_text() for path in (self.folder / kind).glob("*/name"))
+
+    def kinds(self) -> list[str]:
+        return sorted({path.parent.parent.name for path in self.folder.glob("*/*/name")})
+
+    def revision(self) -> int:
+        """Another number whenever an alias moved, whoever moved it; 0 at first. Costs one small read."""
+        try:
+            return int(self._revision_path.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        make_folder(self.folder)
+        with locked(self.folder / "lock"):
+            self._catch_up()
+            yield
+
+    def _catch_up(self) -> None:
+        """Do what the log says was done, where a process was killed in between."""
+        moved, revision = self.log.taken_up().moved, self.revision()
+        if moved <= revision:
+            return
+        for entry in self.log.entries():
+            if entry.number > revision and entry.aliases is not None:
+                self._write_aliases(entry.kind, entry.name, entry.aliases)
+        replace(self._revision_path, str(moved).encode())
+
+    def _move(self, kind: str, name: str, aliases: Mapping[str, str], change: Mapping[str, Any]) -> None:
+        change = {**change, "evidence": _plain(change.get("evidence", {}))}
+        entry = self.log.append({**change, "kind": kind, "name": name, "aliases": aliases})
+        self._write_aliases(kind, name, aliases)
+        replace(self._revision_path, str(entry.number).encode())
+
+    def _write_aliases(self, kind: str, name: str, aliases: Mapping[str, str]) -> None:
+        home = self._home(kind, name)
+        self._make_home(home, name)
+        replace(home / "aliases.json", json.dumps(aliases, sort_keys=True).encode())
+
+    def _resolved(self, kind: str, name: str, version_or_alias: str) -> str:
+        if _VERSION.fullmatch(version_or_alias):
+            return version_or_alias
+        aliases = self.aliases(kind, name)
+        if version_or_alias not in aliases:
+            known = ", ".join(sorted(aliases)) or "none"
+            raise NotThere(
+                f"{kind} {name} has no alias or version '{version_or_alias}' in {self.folder}; its aliases: "
+                f"{known}. `weir registry list` shows what there is."
+            )
+        return aliases[version_or_alias]
+
+    def _home(self, kind: str, name: str) -> Path:
+        _check("a kind", "lower-case letters, digits and -", _KIND, kind)
+        _check("an artefact", "up to 300 letters, digits or . _ : / -", _NAME, name)
+        return self.folder / kind / _slug(name)
+
+    def _make_home(self, home: Path, name: str) -> None:
+        make_folder(home / "versions")
+        if not (home / "name").exists():
+            replace(home / "name", name.encode())
+
+    def _was_put(self, kind: str, name: str, version: str) -> bool:
+        """Whether the log says so; it does not where a process was killed before it wrote that down."""
+        entries = self.log.entries(kind=kind, name=name)
+        return any((entry.what, entry.version) == ("put", version) for entry in entries)
+
+
+def _slug(name: str) -> str:
+    """A folder's name that no two names share, not even where capitals do not count."""
+    told_apart = blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{_NOT_IN_SLUGS.sub('-', name.lower())[:_SLUG]}.{told_apart}"
+
+
+def _plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON, so that nothing is found to be unwritable once the change is under way."""
+    return dict(json.loads(canonical(evidence)))
+
+
+def _check(what: str, form: str, pattern: re.Pattern[str], *names: str) -> None:
+    for name in names:
+        if not pattern.fullmatch(name):
+            raise NotAccepted(f"{name!r} is no name for {what}: use {form}, and begin with a letter or digit.")
+
+
+def _check_alias(alias: str) -> None:
+    _check("an alias", "up to 32 lower-case letters, digits, _ and -", _ALIAS, alias)
+    if _VERSION.fullmatch(alias):
+        raise NotAccepted(f"'{alias}' looks like a version. Choose another alias.")
