@@ -64,7 +64,7 @@ async def _work(settings: dict[str, Any]) -> None:
             return
     from encoder.session import Session  # late, for those that stand by: it is most of their memory
 
-    desk = _Desk(Session(Path(settings["folder"])), settings["batch"], settings["waiting"])
+    desk = _Desk(Session(Path(settings["folder"]), settings["backend"]), settings["batch"], settings["waiting"])
     os.umask(0o177)
     # One that was killed may have left its socket behind: asyncio clears it away.
     server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(desk), socket)

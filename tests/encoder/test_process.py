@@ -38,7 +38,14 @@ async def test_it_ends_with_its_server_however_that_ended(built: Path, state: Pa
     """Its input ends without a word."""
     child = await asyncio.create_subprocess_exec(sys.executable, "-m", "encoder.child", stdin=subprocess.PIPE)
     assert child.stdin is not None
-    settings = {"folder": str(built), "socket": str(socket_path(state)), "batch": 4, "waiting": 4, "log_level": 20}
+    settings = {
+        "folder": str(built),
+        "socket": str(socket_path(state)),
+        "backend": "onnxruntime",
+        "batch": 4,
+        "waiting": 4,
+        "log_level": 20,
+    }
     child.stdin.write(json.dumps(settings).encode() + b"\n")
     async with client(built, state) as encoder:
         await eventually(lambda: encoder.up)

@@ -103,3 +103,24 @@ def test_what_the_card_vouches_for_in_vain_is_told(tiny: Path, tmp_path: Path, n
     (folder / CARD).write_bytes(msgspec.json.encode(card))
     with pytest.raises(EncoderFault, match=r"not a network that onnxruntime takes|tokenizer is not usable"):
         Session(folder)
+
+
+def test_openvino_makes_nearly_the_same_vectors(built: Path, session: Session) -> None:
+    pytest.importorskip("openvino")
+    texts = ["How do I reset my password?", "a much longer text, " * 60, "Как дела?", ""]
+    other = Session(built, "openvino")
+    cosines = (session.encode(texts) * other.encode(texts)).sum(axis=1)
+    assert cosines.min() > 0.98
+    assert abs(np.linalg.norm(other.encode(texts), axis=1) - 1).max() < 1e-3
+
+
+def test_openvino_says_what_network_it_does_not_take(copy: Path) -> None:
+    pytest.importorskip("openvino")
+    from encoder.card import CARD, MODEL, TOKENIZER, read_card, version_of
+
+    (copy / MODEL).write_bytes(b"no network")
+    with (copy / MODEL).open("rb") as model, (copy / TOKENIZER).open("rb") as tokenizer:
+        card = msgspec.structs.replace(read_card(copy), version=version_of(model, tokenizer))
+    (copy / CARD).write_bytes(msgspec.json.encode(card))
+    with pytest.raises(EncoderFault, match="OpenVINO"):
+        Session(copy, "openvino")
