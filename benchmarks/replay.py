@@ -37,8 +37,8 @@ from rich.table import Table
 from contracts.money import plain
 from contracts.ports import Prices
 from contracts.usage import reported_usage
+from router.composition import prices_of
 from router.config.load import Loaded, load
-from router.main import prices_of
 
 _NOTES = Console(stderr=True)
 
