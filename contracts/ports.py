@@ -332,14 +332,64 @@ class Prompt(Protocol):
         """`body` with this prompt in it; `body` itself where nothing changes. Never changes what it is given."""
 
 
+class Query(Struct, frozen=True, kw_only=True):
+    """One request as a policy sees it. `body` is the request as its route's prompt left it."""
+
+    request: ModelRequest
+    body: Mapping[str, Any]
+    tenant: str
+    request_id: str
+    session: str = ""
+    """What the client calls the conversation, or empty."""
+    resting: frozenset[str] = frozenset()
+    """Models that are left alone for the moment, because they failed."""
+
+
+class CheckTerms(Struct, frozen=True, kw_only=True):
+    """How an answer that is to be checked is fetched. Of a stream, that much is held back until it is judged."""
+
+    logprobs: int = 0
+    """Ask for each token's log probability, and for those of so many alternatives; 0: do not ask."""
+    first_tokens: int | None = None
+    """Judge a stream by its first tokens; None: by all of it."""
+    hold_s: float = 10.0
+    """But hold it no longer than this, in seconds."""
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What is known of an answer before it is delivered. `whole`: it has ended."""
+
+    model: str
+    text: str
+    whole: bool
+    finish: str = ""
+    logprobs: Sequence[Any] = ()
+    """OpenAI's `logprobs.content`, as it came: one object for each token."""
+    tool_calls: bool = False
+
+
 class Policy(Protocol):
     """How a route chooses among its candidates."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Of its settings. Answers that were given under another version are not served from the cache."""
 
-    async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
-        """`models` are the candidates this key may use, in the route's order; never empty."""
+    @property
+    def check(self) -> CheckTerms | None:
+        """How the answers of a decision whose outlook is unsure are fetched. None: they are not checked."""
+
+    async def choose(self, query: Query, models: Sequence[str], *, dry: bool = False) -> Decision:
+        """`models` are the candidates this key may use, in the route's order; never empty.
+
+        `dry`: no model will be called, somebody only wants to know; so nothing is counted, nor drawn by lot.
+        """
+
+    async def review(self, query: Query, decision: Decision, draft: Draft) -> Decision:
+        """The same decision with its `check`, which says whether another model is asked."""
+
+    def settled(self, query: Query, event: UsageEvent) -> None:
+        """A request that this policy decided has ended. Raises nothing, and waits for nothing."""
 
 
 class TokenCounter(Protocol):

@@ -15,8 +15,12 @@ from contracts.usage import TokenUsage
 
 Endpoint = Literal["chat/completions", "completions", "embeddings"]
 VerdictKind = Literal["exact", "semantic", "miss", "bypass"]
-Purpose = Literal["serve", "audit", "judge"]
-"""Why a model was called: for a client, to see whether the cache was right, or to compare two answers."""
+Purpose = Literal["serve", "audit", "judge", "check", "shadow"]
+"""Why a model was called: for a client; to see whether the cache was right; to compare two answers; for a second
+opinion on a cheap answer before it is delivered; to learn what another candidate would have answered."""
+Outlook = Literal["", "local", "hosted", "unsure"]
+"""What was known before a model was called: that a cheaper candidate will do, that only the reference will, or
+neither. Empty where the policy predicts nothing."""
 EventOutcome = Literal["answered", "failed", "cut"]
 """`cut`: the client had part of the answer when the upstream broke off."""
 
@@ -46,13 +50,45 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """One model the router could have chosen. `quality` is a probability, `cost` dollars; None: not predicted."""
+    """One model the router could have chosen. `quality` is a probability, `cost` dollars; None: not predicted.
+
+    `deviation` is the standard error of `quality`; `latency_ms` what its slowest answers in twenty took at least.
+    `propensity` is the probability with which the policy chose it, so that another policy can be judged by what
+    came of it.
+    """
 
     model: str
     eligible: bool = True
     reason: str = ""
     quality: float | None = None
+    deviation: float | None = None
     cost: Decimal | None = None
+    latency_ms: float | None = None
+    propensity: float | None = None
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """How the answer of a cheap model was judged before the client had it.
+
+    `good` is the probability that it is good enough, `needed` what would have sufficed; `signals` what it was
+    judged by, and `reasons` those of them that weighed most, in words.
+    """
+
+    model: str
+    good: float
+    needed: float
+    escalated: bool
+    reasons: tuple[str, ...] = ()
+    signals: Mapping[str, float] = field(default_factory=dict)
+    degraded: str = ""
+    """What failed while it was judged, or empty."""
+
+
+class Near(Struct, frozen=True):
+    """A query that the router has learned from, and how near it is: the cosine of the two."""
+
+    query_id: str
+    similarity: float
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -62,13 +98,23 @@ class Decision(Struct, frozen=True, kw_only=True):
     policy: str
     reason: str
     intent: str = "unknown"
+    intent_probability: float | None = None
+    outlook: Outlook = ""
     candidates: tuple[Candidate, ...] = ()
+    nearest: tuple[Near, ...] = ()
+    otherwise: str = ""
+    """What would have changed the choice."""
+    check: Check | None = None
     degraded: str = ""
     """Why a lesser policy had to choose, or empty."""
 
 
 class AttemptRecord(Struct, frozen=True, kw_only=True):
-    """One call to an upstream. `error` is an error code, or empty where it answered."""
+    """One call to an upstream. `error` is an error code, or empty where it answered.
+
+    `usage` and `cost` are those of an answer that was paid for and not delivered, because a check failed it; the
+    event's own cost has them in it. None: no such answer.
+    """
 
     model: str
     upstream: str
@@ -78,6 +124,8 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     error: str = ""
     status: int | None = None
     detail: str = ""
+    usage: TokenUsage | None = None
+    cost: Decimal | None = None
 
 
 class UsageEvent(Struct, frozen=True, kw_only=True):
@@ -99,7 +147,9 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
     error: str = ""
     status: int = 200
     usage: TokenUsage = field(default_factory=TokenUsage)
+    """Of the answer that was delivered."""
     cost: Decimal = ZERO
+    """Of all answers that were paid for."""
     saved: Decimal = ZERO
     priced_by: str = ""
     """Where the price came from, with its version."""

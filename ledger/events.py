@@ -15,15 +15,17 @@ import msgspec
 import orjson
 from sqlalchemy import Boolean, Double, Integer, RowMapping, Text, select
 
-from contracts.records import AttemptRecord, Candidate, Decision, UsageEvent, Verdict
+from contracts.records import AttemptRecord, Candidate, Check, Decision, Near, UsageEvent, Verdict
 from contracts.usage import TokenUsage
 from ledger.database import Database
 from ledger.tables import usage_events
 
 _FIELDS: Mapping[type[msgspec.Struct], frozenset[str]] = {
     kind: frozenset(kind.__struct_fields__)
-    for kind in (UsageEvent, TokenUsage, Verdict, Decision, Candidate, AttemptRecord)
+    for kind in (UsageEvent, TokenUsage, Verdict, Decision, Candidate, Near, Check, AttemptRecord)
 }
+_UNTOLD: Mapping[str, Any] = {"good": 0.0, "needed": 0.0}
+"""Of a check whose numbers were infinite, which JSON has as null: the event is read all the same."""
 # fmt: off
 _SAME_IN_ROW = (
     "request_id", "at", "tenant", "key_id", "route", "endpoint", "requested_model", "model", "upstream", "stream",
@@ -121,9 +123,7 @@ def _event(raw: Mapping[str, Any]) -> UsageEvent:
     if "decision" in values:
         values["decision"] = _decision(values["decision"])
     if "attempts" in values:
-        values["attempts"] = tuple(
-            AttemptRecord(**_known(AttemptRecord, attempt)) for attempt in values["attempts"]
-        )
+        values["attempts"] = tuple(map(_attempt, values["attempts"]))
     return UsageEvent(**values)
 
 
@@ -141,7 +141,20 @@ def _decision(raw: Mapping[str, Any]) -> Decision:
         if "cost" in candidate:
             candidate["cost"] = Decimal(candidate["cost"])
     values["candidates"] = tuple(Candidate(**candidate) for candidate in candidates)
+    values["nearest"] = tuple(Near(**_known(Near, near)) for near in values.get("nearest", ()))
+    if "check" in values:
+        check = _known(Check, values["check"])
+        values["check"] = Check(**{**_UNTOLD, **check, "reasons": tuple(check.get("reasons", ()))})
     return Decision(**values)
+
+
+def _attempt(raw: Mapping[str, Any]) -> AttemptRecord:
+    values = _known(AttemptRecord, raw)
+    if "usage" in values:
+        values["usage"] = TokenUsage(**_known(TokenUsage, values["usage"]))
+    if "cost" in values:
+        values["cost"] = Decimal(values["cost"])
+    return AttemptRecord(**values)
 
 
 def _known(kind: type[msgspec.Struct], raw: Mapping[str, Any]) -> dict[str, Any]:

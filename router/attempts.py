@@ -60,9 +60,12 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How an attempt failed, and when."""
+    """How an attempt ended that did not end the request, and when.
 
-    failure: UpstreamFailure
+    `failure` None: there is an answer, but a better model is to be asked.
+    """
+
+    failure: UpstreamFailure | None
     now: float
 
 
@@ -82,6 +85,7 @@ def attempts(
       `backoff_seconds * 2**retry`, bounded). An upstream's Retry-After comes on top, unless a later model can be
       tried right now: then that one goes first. A pause for which the deadline leaves no time is not begun.
     - Models whose breaker is open are passed over.
+    - An answer that was not good enough moves on to the next model too.
 
     Raises the last failure when all have failed, BreakerOpen when none could be tried, and DeadlineExceeded,
     from the last failure, when the time is up. Times in seconds on the clock of `started`.
@@ -97,7 +101,10 @@ def attempts(
             outcome = yield Attempt(
                 model=model, first_byte_s=min(limits.attempt_seconds, ends - begins), pause_s=pause
             )
-            last, now = outcome.failure, outcome.now
+            now = outcome.now
+            if outcome.failure is None:
+                break
+            last = outcome.failure
             if isinstance(last, UpstreamRejected):
                 raise last
             if not last.retryable:

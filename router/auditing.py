@@ -6,7 +6,6 @@ it obeys limits and breakers, and its cost is in the ledger as what it is.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +18,7 @@ from contracts.errors import WeirError
 from contracts.money import ZERO
 from contracts.ports import Finding, SemanticAnswers
 from contracts.records import StoredAnswer
+from router.errands import Errands
 from router.exchange import Exchange, Incoming, Reply
 from router.trail import new_request_id
 
@@ -29,22 +29,23 @@ _FRESH = {"cache-control": "no-cache"}
 
 
 class Audits:
-    """Asks again for what was served. At most `most` at a time; `skipped` counts those there was no room for."""
+    """Asks again for what was served, at most `most` at a time."""
 
     def __init__(
         self, answer: Callable[[Incoming], Awaitable[Reply]], cache: SemanticAnswers, *, most: int = 8
     ) -> None:
-        self.skipped = 0
+        self._unanswered = 0
         self._answer = answer
         self._cache = cache
-        self._most = most
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._errands = Errands(most, "an audit failed")
+
+    @property
+    def skipped(self) -> int:
+        """Those there was no room for, or that got no answer."""
+        return self._errands.skipped + self._unanswered
 
     def submit(self, exchange: Exchange, finding: Finding) -> None:
         """Ask a model what `exchange` was answered from the cache. Returns at once."""
-        if len(self._under_way) >= self._most:
-            self.skipped += 1
-            return
         raw: dict[str, Any] = exchange.request.raw
         body = orjson.dumps({name: value for name, value in raw.items() if name not in _STREAMING})
         headers = {**exchange.incoming.headers, **_FRESH}
@@ -57,26 +58,21 @@ class Audits:
             arrived=time.perf_counter(),
             purpose="audit",
         )
-        task = asyncio.create_task(self._ask(again, finding), name="audit")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._errands.send(self._ask(again, finding), "audit")
 
     async def idle(self) -> None:
         """Wait until those under way have ended."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        await self._errands.idle()
 
     async def close(self) -> None:
         """Give up those under way; what they cost until now is settled."""
-        for task in self._under_way:
-            task.cancel()
-        await self.idle()
+        await self._errands.close()
 
     async def _ask(self, again: Incoming, finding: Finding) -> None:
         try:
             reply = await self._answer(again)
         except WeirError as error:
             log.info("an audit came to nothing: %s", error.message)
-            self.skipped += 1
+            self._unanswered += 1
             return
         self._cache.audited(finding, StoredAnswer(body=reply.body, pieces=(), model="", usage=None, cost=ZERO))

@@ -140,6 +140,10 @@ class Breakers:
     def rests_until(self, model: str, now: float) -> float:
         return self.of(model).rests_until(now)
 
+    def resting(self, now: float) -> frozenset[str]:
+        """Models that would not be tried now."""
+        return frozenset(model for model, breaker in self._breakers.items() if breaker.rests_until(now) > now)
+
     def states(self, now: float) -> dict[str, BreakerState]:
         """The state of every model that has been called."""
         return {model: breaker.state(now) for model, breaker in self._breakers.items()}

@@ -8,8 +8,11 @@ from typing import Any
 from msgspec import to_builtins
 
 from contracts.money import plain
-from contracts.records import UsageEvent
+from contracts.records import AttemptRecord, Candidate, Decision, UsageEvent
 from router.trail import Trail
+
+_NORMAL_95 = 1.96
+"""Standard errors to either side."""
 
 
 def headers_of(trail: Trail, *, with_cost: bool = True) -> dict[str, str]:
@@ -76,11 +79,8 @@ def explain(event: UsageEvent) -> dict[str, Any]:
             "score": None if event.verdict.foreign else event.verdict.score,
             "audited": event.verdict.audited,
         },
-        "decision": _decision(event),
-        "attempts": [
-            {name: value for name, value in to_builtins(attempt).items() if name != "detail"}
-            for attempt in event.attempts
-        ],
+        "decision": explain_decision(event.decision) if event.decision is not None else None,
+        "attempts": [_attempt(attempt) for attempt in event.attempts],
         "usage": {
             "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion,
@@ -105,10 +105,27 @@ def explain(event: UsageEvent) -> dict[str, Any]:
     }
 
 
-def _decision(event: UsageEvent) -> dict[str, Any] | None:
-    if event.decision is None:
+def explain_decision(decision: Decision) -> dict[str, Any]:
+    """What was chosen and why: predictions with their 95 % intervals, checks, and what would have changed it."""
+    told: dict[str, Any] = to_builtins(decision)
+    for shown, candidate in zip(told["candidates"], decision.candidates, strict=True):
+        shown["cost"] = plain(candidate.cost) if candidate.cost is not None else None
+        shown["interval"] = _interval(candidate)
+    return told
+
+
+def _interval(candidate: Candidate) -> list[float] | None:
+    if candidate.quality is None or candidate.deviation is None:
         return None
-    decision: dict[str, Any] = to_builtins(event.decision)
-    for told, candidate in zip(decision["candidates"], event.decision.candidates, strict=True):
-        told["cost"] = plain(candidate.cost) if candidate.cost is not None else None
-    return decision
+    reach = _NORMAL_95 * candidate.deviation
+    return [round(max(0.0, candidate.quality - reach), 4), round(min(1.0, candidate.quality + reach), 4)]
+
+
+def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
+    """Without what is for the log alone; `usage` and `cost` where an answer was paid for and not delivered."""
+    told: dict[str, Any] = to_builtins(attempt)
+    del told["detail"], told["usage"]
+    told["cost"] = plain(attempt.cost) if attempt.cost is not None else None
+    if attempt.usage is not None:
+        told["prompt_tokens"], told["completion_tokens"] = attempt.usage.prompt, attempt.usage.completion
+    return told

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from contracts.ports import CacheTerms, Finding
+from contracts.ports import CacheTerms, Finding, Query
 from contracts.records import Endpoint, Key, Purpose
 from contracts.request import ModelRequest
 from router.flights import Flight
 from router.setup import Plan, Setup
 from router.trail import Trail
+
+SESSION = "x-weir-session"
+"""The header in which a client may name the conversation that a request belongs to."""
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -48,7 +51,24 @@ class Exchange:
     finding: Finding | None = None
     """What the semantic cache said, where it was asked."""
     flight: Flight | None = None
+    query: Query | None = None
+    """What the policy was asked, where it was."""
+    said: Callable[[], str] | None = None
+    """The text of the answer that the client gets, once there is one."""
+    doubted: str = ""
+    """The text of an answer that was not delivered, because a check failed it."""
     settled: bool = False
+
+    def asked(self, resting: frozenset[str]) -> Query:
+        """What the policy is asked; `resting` models are left alone for the moment."""
+        return Query(
+            request=self.request,
+            body=self.body,
+            tenant=self.trail.tenant,
+            request_id=self.trail.request_id,
+            session=self.incoming.headers.get(SESSION, ""),
+            resting=resting,
+        )
 
     @property
     def deadline(self) -> float:

@@ -99,6 +99,15 @@ class Metrics:
         self.hung_up = self._counts("weir_hung_up", "Streams whose client left before the end.")
         self.hung_up.add(amount=0)
         self.refused = self._counts("weir_refused", "Requests that got an error in place of an answer.", "code")
+        self.feedback = self._counts("weir_feedback", "Answers that somebody scored.", "route")
+        self.decisions = self._counts(
+            "weir_decisions",
+            "Decisions of learned policies, by what was known beforehand and whether a check escalated them.",
+            "route",
+            "model",
+            "outlook",
+            "escalated",
+        )
         self.cache_reports = self._counts("weir_cache_reports", "Answers that were reported as bad.", "route")
 
     def observe(self, event: UsageEvent) -> None:
@@ -113,14 +122,19 @@ class Metrics:
             self.own_requests.add(route, event.purpose, str(event.status))
         if event.verdict.degraded:
             self.degraded.add(event.verdict.degraded)
-        if event.cost:
-            self.cost.add(event.tenant, route, model, amount=float(event.cost))
+        self._observe_cost(event)
         if event.saved:
             self.saved.add(event.tenant, route, amount=float(event.saved))
         if event.hung_up:
             self.hung_up.add()
-        if event.decision is not None and event.decision.degraded:
-            self.degraded.add(event.decision.degraded)
+        decision = event.decision
+        if decision is not None and decision.degraded:
+            self.degraded.add(decision.degraded)
+        if decision is not None and decision.check is not None and decision.check.degraded:
+            self.degraded.add(decision.check.degraded)
+        if decision is not None and decision.outlook:
+            escalated = decision.check is not None and decision.check.escalated
+            self.decisions.add(route, model, decision.outlook, "yes" if escalated else "no")
         for attempt in event.attempts:
             self.attempts.add(attempt.model, attempt.error or "answered")
         usage = event.usage
@@ -129,6 +143,16 @@ class Metrics:
             self.tokens.add(route, model, "completion", amount=usage.completion)
             if usage.cached:
                 self.tokens.add(route, model, "cached", amount=usage.cached)
+
+    def _observe_cost(self, event: UsageEvent) -> None:
+        """By the model that was paid: an answer that a check failed is no cost of the one that came after it."""
+        rest = event.cost
+        for attempt in event.attempts:
+            if attempt.cost:
+                self.cost.add(event.tenant, event.route, attempt.model, amount=float(attempt.cost))
+                rest -= attempt.cost
+        if rest > 0:
+            self.cost.add(event.tenant, event.route, event.model, amount=float(rest))
 
     def _counts(self, name: str, help_text: str, *labels: str) -> Counts:
         counts = Counts(name, help_text, labels)

@@ -21,17 +21,20 @@ from contracts.money import ZERO
 from contracts.ports import AnswerCache, EventLog, Keyring, SemanticAnswers, TokenCounter, WholeAnswer
 from contracts.records import Key, StoredAnswer, UsageEvent, Verdict
 from contracts.request import ModelRequest
-from contracts.usage import TokenUsage, reported_usage
+from contracts.usage import TokenUsage
 from router.access import bearer
 from router.auditing import Audits
+from router.billing import Billing
 from router.calling import Began, Caller
-from router.choice import default_choice
+from router.choice.fixed import default_choice
 from router.delivery import Tee
 from router.evidence import headers_of
 from router.exchange import Exchange, Incoming, Reply
 from router.flights import Flights
+from router.learning.lessons import Lessons
 from router.permits import Permits
 from router.replay import replay_events, replay_whole, text_of
+from router.review import Review
 from router.setup import Deployment, Setup
 from router.streams import Relayed, Replayed
 from router.trail import Trail
@@ -67,9 +70,11 @@ class Pipeline:
         self._cache = cache
         self._semantic = semantic
         self.audits = Audits(self.answer, semantic) if semantic else None
+        self.lessons: Lessons | None = None
+        """What routes that learn are taught, from when it is set."""
         self._flights = Flights()
         self._caller = caller
-        self._tokens = tokens
+        self._billing = Billing(tokens)
         self._events = events
         self._permits = permits
         self._drain_s = drain_s
@@ -107,8 +112,8 @@ class Pipeline:
         except orjson.JSONDecodeError as error:
             raise InvalidRequest(f"The request body is not valid JSON: {error}.") from error
         request = ModelRequest(incoming.endpoint, raw)
-        # A judge is Weir's own choice, whatever the tenant may name.
-        own = setup.plans.get(request.model) if incoming.purpose == "judge" else None
+        # Whom Weir asks on its own account is its own choice, whatever the tenant may name.
+        own = setup.plans.get(request.model) if incoming.purpose in ("judge", "check", "shadow") else None
         plan = own or setup.plan(request.model, key)
         if not self._events.ready():
             raise LedgerUnavailable("Usage cannot be recorded right now, so nothing is answered.", retry_after_s=5)
@@ -161,20 +166,27 @@ class Pipeline:
 
     # 5. route: the policy's choice among the candidates; a policy that fails costs the choice, not the answer.
     async def _route(self, exchange: Exchange) -> None:
-        plan = exchange.plan
+        plan, trail = exchange.plan, exchange.trail
+        exchange.query = exchange.asked(self._caller.breakers.resting(time.perf_counter()))
         try:
-            exchange.trail.decision = await plan.policy.choose(exchange.request, plan.candidates)
+            trail.decision = await plan.policy.choose(exchange.query, plan.candidates)
         except Exception:
             log.exception("the policy of route %s failed; its default model answers", plan.route)
-            exchange.trail.decision = default_choice(plan.candidates, degraded="policy")
-            exchange.trail.degraded.append("policy")
+            trail.decision = default_choice(plan.candidates, degraded="policy")
+        if trail.decision.degraded:
+            trail.degraded.append(trail.decision.degraded)
 
     # 6. call: the attempt policy, from the chosen model on.
     async def _call(self, exchange: Exchange) -> tuple[Deployment, Began]:
         decision = exchange.trail.decision
         assert decision is not None  # noqa: S101 - `_route` has set it
         models = [candidate.model for candidate in decision.candidates if candidate.eligible]
-        deployment, began = await self._caller.call(exchange, models)
+        if not models:
+            reasons = "; ".join(f"{candidate.model}: {candidate.reason}" for candidate in decision.candidates)
+            raise InvalidRequest(f"No model of this route can take this request. {reasons}.")
+        terms = exchange.plan.policy.check if decision.outlook == "unsure" else None
+        review = Review(exchange, terms, self._billing.bill) if terms is not None else None
+        deployment, began = await self._caller.call(exchange, models, review)
         exchange.trail.model, exchange.trail.upstream = deployment.model, deployment.upstream.name
         return deployment, began
 
@@ -195,7 +207,8 @@ class Pipeline:
         return Reply(headers=headers_of(trail), body=replay_whole(stored, reply_id=reply_id, created=now))
 
     def _deliver_whole(self, exchange: Exchange, deployment: Deployment, answer: WholeAnswer) -> Reply:
-        self._price(exchange, deployment, answer.data.get("usage"), partial(text_of, answer.data))
+        exchange.said = partial(text_of, answer.data)
+        self._billing.price(exchange, deployment, answer.data.get("usage"), exchange.said)
         self._settle(exchange, self._storable(exchange, answer.body, answer.data, ()))
         return Reply(headers=headers_of(exchange.trail), body=answer.body)
 
@@ -219,7 +232,8 @@ class Pipeline:
             exchange.trail.cut(failure)
         stored = None
         try:
-            self._price(exchange, deployment, tee.raw_usage, lambda: tee.text)
+            exchange.said = lambda: tee.text
+            self._billing.price(exchange, deployment, tee.raw_usage, exchange.said)
             stored = self._assembled(exchange, tee) if failure is None else None
         finally:  # whatever a model sent: a request that is never settled keeps its permit and its passengers
             # Who waited for an answer that broke off tries again; others' waiting goes on.
@@ -237,18 +251,7 @@ class Pipeline:
             return None
         return self._storable(exchange, body, data, pieces)
 
-    # 8. settle: the bill, the event on disk, then the cache and those who wait for this answer.
-    def _price(
-        self, exchange: Exchange, deployment: Deployment, raw_usage: object, text: Callable[[], str]
-    ) -> None:
-        usage = reported_usage(raw_usage)
-        if usage is None:
-            usage = self._tokens.estimate(exchange.body, text())
-            if isinstance(raw_usage, dict):
-                usage = replace(usage, raw=raw_usage)
-        prices = exchange.setup.prices
-        exchange.trail.spent(usage, prices.cost(deployment.model, usage), prices.priced_by(deployment.model))
-
+    # 8. settle: the event on disk, then the cache and those who wait for this answer.
     def _storable(
         self, exchange: Exchange, body: bytes, data: Mapping[str, Any], pieces: tuple[int, ...]
     ) -> StoredAnswer | None:
@@ -275,7 +278,20 @@ class Pipeline:
                 self._keep(exchange, stored)
             if exchange.flight is not None:
                 exchange.flight.land(stored, error)
+            self._learn(exchange, event)
             self._settled(event)
+
+    def _learn(self, exchange: Exchange, event: UsageEvent) -> None:
+        plan, query = exchange.plan, exchange.query
+        if query is None:
+            return
+        try:
+            plan.policy.settled(query, event)
+            if self.lessons is not None and plan.learning is not None and exchange.said is not None:
+                said, doubted = exchange.said(), exchange.doubted
+                self.lessons.answered(query, event, plan.learning, plan.candidates, said, doubted)
+        except Exception:  # the client has its answer, whatever could be learned from it
+            log.exception("nothing was learned from request %s", event.request_id)
 
     def _keep(self, exchange: Exchange, stored: StoredAnswer) -> None:
         finding, tenant = exchange.finding, exchange.trail.tenant

@@ -14,8 +14,9 @@ from socket import socket
 import uvloop
 
 from router.board import PAGES, take_down
+from router.composition import prices_of
 from router.config.load import Loaded
-from router.main import START_FAILURES, House, prices_of
+from router.main import START_FAILURES, House
 from router.permits import SharedPermits, shared_slots
 from router.server import Server, allow_open_files, listen
 from router.station import Station, doors

@@ -51,6 +51,21 @@ class CacheRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """What is written down of a route's traffic.
+
+    `reference` is the candidate whose answers are the measure; `judge` the model that compares, or empty: then two
+    answers say the same from an agreement of `same_words` on (see `heads.answers`).
+    """
+
+    reference: str
+    judge: str
+    same_words: float
+    shadow_share: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How requests to one name are served. `route` is DIRECT where the name is a model's.
 
@@ -64,6 +79,7 @@ class Plan:
     prompt: Prompt | None
     cache: CacheRule
     attempts: AttemptLimits
+    learning: Learning | None = None
 
     def scope(self, tenant: str, locale: str = "") -> CacheScope:
         return CacheScope(

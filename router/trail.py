@@ -11,6 +11,8 @@ import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from contracts.errors import Abandoned, UpstreamFailure, WeirError
 from contracts.money import ZERO
 from contracts.records import AttemptRecord, Decision, Endpoint, EventOutcome, Key, Purpose, UsageEvent, Verdict
@@ -33,6 +35,7 @@ def is_request_id(text: str) -> bool:
 
 class Trail:
     __slots__ = (
+        "_undelivered",
         "arrived",
         "at",
         "attempts",
@@ -90,6 +93,7 @@ class Trail:
         self.upstream = ""
         self.usage = NO_USAGE
         self.cost = ZERO
+        self._undelivered = ZERO
         self.priced_by = ""
         self.outcome: EventOutcome = "answered"
         self.error = ""
@@ -115,14 +119,27 @@ class Trail:
             )
         )
 
+    def undelivered(self, model: str, usage: TokenUsage, cost: Decimal) -> None:
+        """`model` answered, but the client gets a better answer: it is paid for all the same."""
+        place = next(
+            place for place, attempt in enumerate(self.attempts) if attempt.model == model and not attempt.error
+        )
+        self.attempts[place] = replace(self.attempts[place], usage=usage, cost=cost)
+        self._undelivered += cost
+
+    def lost(self, cost: Decimal) -> None:
+        """Part of an answer came, was paid for, and nobody got it."""
+        self._undelivered += cost
+
     def spent(self, usage: TokenUsage, cost: Decimal, priced_by: str) -> None:
         self.usage = usage
-        self.cost = cost
+        self.cost = cost + self._undelivered
         self.priced_by = priced_by
 
     def failed(self, error: BaseException, status: int) -> None:
         """The client had nothing of an answer. A cancellation means that nobody waited for one any more."""
         self.outcome = "failed"
+        self.cost = max(self.cost, self._undelivered)
         own = WeirError if isinstance(error, Exception) else Abandoned
         self.error = error.code if isinstance(error, WeirError) else own.code
         self.status = status

@@ -11,8 +11,11 @@ _VERBS = {
     "check": "Validate a configuration.",
     "report": "Reports from the ledger.",
     "cache": "Look into the cache, take answers back, train its verifier.",
+    "route": "What a route would decide about a question, and why.",
+    "router": "Train, evaluate and promote what routes learn.",
     "encoder": "Build the text encoder, and try it.",
     "keys": "Make, list and revoke keys.",
+    "registry": "What was learned, what is in use, and every change.",
     "reference": "Print the configuration reference.",
     "scripted": "Start the scripted stand-in as a server of its own.",
 }

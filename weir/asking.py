@@ -40,14 +40,18 @@ class Asked:
     def get(self, path: str) -> Any:
         return self._ask("GET", path)
 
+    def post(self, path: str, body: Any) -> Any:
+        return self._ask("POST", path, orjson.dumps(body))
+
     def delete(self, path: str) -> Any:
         return self._ask("DELETE", path)
 
-    def _ask(self, method: str, path: str) -> Any:
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
         scheme, host, port = self._address
         line = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, port, timeout=_PATIENCE_S)
         try:
-            line.request(method, self._prefix + path, headers={"authorization": f"Bearer {self._key}"})
+            headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}
+            line.request(method, self._prefix + path, body, headers)
             with line.getresponse() as reply:
                 status, body = reply.status, reply.read()
         except (OSError, HTTPException) as error:

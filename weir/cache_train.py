@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from encoder.card import BUILT, EncoderFault
 from weir.curve_svg import svg
+from weir.encoding import encoder_option, session_of
 from weir.labelled import FLOOR, Labels, Near, near, read
 
 if TYPE_CHECKING:
@@ -36,13 +36,6 @@ _CONFIDENCE = 0.95
 
 _files = click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, dir_okay=False)
-)
-_encoder_option = click.option(
-    "--encoder",
-    "encoder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=BUILT,
-    help="The encoder's folder; the one that Weir will use.  [default: in Weir's own]",
 )
 _plot_option = click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw hits against wrong hits: an SVG file."
@@ -74,7 +67,7 @@ Then, in the configuration:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Take what words mean from this verifier.  [default: the one that Weir brings along]",
 )
-@_encoder_option
+@encoder_option
 @_plot_option
 @_json_option
 def train(
@@ -92,7 +85,7 @@ def train(
         raise click.ClickException(f"There is no folder {out.parent} to write {out.name} to.")
     labels, meanings = read(files), _verifier(words).meanings
     with _progress(as_json) as bar:
-        session = _session(encoder)
+        session = session_of(encoder)
         found = _near(labels, session, bar, _MINED_FLOOR)
         _check_enough(found.pairs)
         from cache.matching.training import train as learn
@@ -129,7 +122,7 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The one to judge.  [default: the one that Weir brings along]",
 )
-@_encoder_option
+@encoder_option
 @_plot_option
 @_json_option
 def evaluate(files: tuple[Path, ...], file: Path | None, encoder: Path, plot: Path | None, as_json: bool) -> None:
@@ -137,7 +130,7 @@ def evaluate(files: tuple[Path, ...], file: Path | None, encoder: Path, plot: Pa
     labels = read(files)
     verifier = _verifier(file)
     with _progress(as_json) as bar:
-        found = _near(labels, _session(encoder), bar, FLOOR)
+        found = _near(labels, session_of(encoder), bar, FLOOR)
         if not found.pairs:
             raise click.ClickException(
                 "No two of these questions are near each other, so there is nothing to judge."
@@ -167,17 +160,6 @@ def _progress(hidden: bool) -> Iterator[_Bar]:
             return lambda steps: progress.advance(task, steps)
 
         yield bar
-
-
-def _session(folder: Path) -> Session:
-    try:
-        from encoder.session import Session
-
-        return Session(folder)
-    except ImportError as error:
-        raise click.ClickException(f"{error}: pip install 'weir[semantic]'") from error
-    except EncoderFault as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _near(labels: Labels, session: Session, bar: _Bar, floor: float) -> Near:

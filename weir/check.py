@@ -14,10 +14,10 @@ from rich.table import Table
 
 from contracts.ports import Prices
 from ledger.prices import PricesUnknown
+from router.composition import prices_of
 from router.config.load import ConfigError, Loaded, Problem, load
 from router.config.schema import ScriptedUpstream
 from router.config.smells import smells
-from router.main import prices_of
 from router.upstreams.scripted_knowledge import Knowledge
 
 _WRONG, _UNREADABLE = 1, 2

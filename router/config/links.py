@@ -6,7 +6,7 @@ In a pattern `*` is any name or place in a list; values of an unexpected type ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ _NAMES: Mapping[str, str] = {
     "routes.*.candidates.*": "models",
     "routes.*.prompt": "prompts",
     "routes.*.cache.pool_writers.*": "tenants",
+    "routes.*.policy.check.second": "models",
+    "routes.*.learning.judge": "models",
+    "tenants.*.refused_models.*": "models",
     "cache.matching.judge": "models",
     "tenants.*.routes.*": "routes",
     "tenants.*.models.*": "models",
@@ -36,8 +39,8 @@ FILES = (
     "upstreams.*.path",
     "upstreams.*.knowledge",
     "cache.matching.verifier",
-    "encoder.path",
 )
+FOLDERS = ("encoder.path", "routes.*.policy.artefact")
 SECRETS = (
     "server.admin_key",
     "server.metrics_key",
@@ -109,11 +112,18 @@ def _wrong_choices(data: Any) -> Iterator[Finding]:
         for index, name in enumerate(candidates):
             if name in candidates[:index]:
                 yield (*place, index), f"'{name}' is a candidate already", ""
-        for choice, name in found(data["routes"][place[1]], "policy.choose"):
+        route = data["routes"][place[1]]
+        chosen = [pair for field in ("choose", "reference") for pair in found(route, f"policy.{field}")]
+        limited = [((*where, name), name) for where, only in found(route, "policy.only") for name in _names(only)]
+        for choice, name in (*chosen, *limited):
             if isinstance(name, str) and name not in candidates:
                 options = [str(candidate) for candidate in candidates]
                 advice = did_you_mean(name, options) or f"There are: {', '.join(options)}."
                 yield (*place[:2], *choice), f"'{name}' is not one of the route's candidates", advice
+
+
+def _names(table: Any) -> Iterator[Any]:
+    yield from table if isinstance(table, dict) else ()
 
 
 def _pools_without_writers(data: Any) -> Iterator[Finding]:
@@ -169,9 +179,9 @@ def secret_findings(data: Any, secrets: Mapping[str, str]) -> Iterator[Finding]:
             yield place, f"the environment variable {name} has no value", f"Set it{or_else}."
 
 
-def file_places(data: Any, folder: Path) -> Iterator[tuple[Place, Path]]:
-    """Every file that the configuration names, and where. Paths are relative to `folder`."""
-    for pattern in FILES:
+def file_places(data: Any, folder: Path, patterns: Iterable[str] = FILES) -> Iterator[tuple[Place, Path]]:
+    """Every file that the configuration names, or folder, and where. Paths are relative to `folder`."""
+    for pattern in patterns:
         for place, name in found(data, pattern):
             if isinstance(name, str) and name and "\0" not in name:
                 yield place, folder / name

@@ -84,8 +84,10 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
     folder = path.absolute().parent
     secrets = dict(_secrets(document.data, environ))
     named = list(links.file_places(document.data, folder))
-    files = tuple(dict.fromkeys([path.absolute(), *(file for _, file in named)]))
+    folders = list(links.file_places(document.data, folder, links.FOLDERS))
     contents, unread = _read(named)
+    stamps, inside, unfound = _look_into(folders)
+    files = tuple(dict.fromkeys([path.absolute(), *(file for _, file in (*named, *folders)), *inside]))
     config, misshapen = _config(document.data)
     findings = [
         *((place, "is given twice", f"The first is on line {line}.") for place, line in document.twice),
@@ -93,10 +95,13 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
         *links.name_findings(document.data),
         *links.secret_findings(document.data, secrets),
         *unread,
+        *unfound,
     ]
     if findings or config is None:
         raise ConfigError(path, _sorted(findings, document), files=files)
-    return Loaded(config=config, folder=folder, digest=_digest(text, contents), files=files, _secrets=secrets)
+    return Loaded(
+        config=config, folder=folder, digest=_digest(text, contents | stamps), files=files, _secrets=secrets
+    )
 
 
 def _config(data: Any) -> tuple[Config | None, list[links.Finding]]:
@@ -135,6 +140,27 @@ def _read(named: Iterable[tuple[Place, Path]]) -> tuple[dict[str, bytes], list[l
         except OSError as error:
             findings.append((place, f"the file {file} cannot be read: {error.strerror}", ""))
     return contents, findings
+
+
+def _look_into(
+    folders: Iterable[tuple[Place, Path]],
+) -> tuple[dict[str, bytes], list[Path], list[links.Finding]]:
+    """What named folders count by, the files in them, and what is wrong. What those hold is for others to read."""
+    stamps: dict[str, bytes] = {}
+    files: list[Path] = []
+    findings: list[links.Finding] = []
+    for place, folder in folders:
+        if not folder.is_dir():
+            problem = "is a file" if folder.exists() else "is not there"
+            findings.append((place, f"the folder {folder} {problem}", "Paths are relative to this configuration."))
+            continue
+        try:
+            inside = sorted(file for file in folder.iterdir() if file.is_file())
+            stamps[dotted(place)] = b"\n".join(os.fsencode(file.name) + b" " + _stamp(file) for file in inside)
+            files += inside
+        except OSError as error:
+            findings.append((place, f"the folder {folder} cannot be read: {error.strerror}", ""))
+    return stamps, files, findings
 
 
 def _stamp(file: Path) -> bytes:

@@ -68,6 +68,7 @@ _FORMS: Mapping[str, str] = {
     "name": "name",
     "address": "URL",
     "path": "file",
+    "folder": "folder",
 }
 _KINDS: Mapping[str, str] = {
     "string": "text",

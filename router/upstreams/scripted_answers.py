@@ -6,6 +6,7 @@ a streamed answer has exactly as many content events as it reports completion to
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ NOTICE = "(Scripted stand-in: no hosted model is configured.)"
 _NOT_KNOWN = "I am sorry, I do not have an answer to that."
 _TOKEN = re.compile(r"\s*(?:\w{1,4}|[^\w\s])|\s+")
 _IMAGE_TOKENS = 85
+_GOOD_FIT, _LEAST_FIT = 0.6, 0.01
+"""How well a question fits what is known, from which on there is no doubt, and below which there is no more."""
 _CACHE_STEP, _CACHE_FLOOR = 128, 1024
 _SCHEMA_DEPTH = 8
 """Steps into a schema, which may refer to itself, before it is filled with null."""
@@ -37,6 +40,8 @@ class Reply:
     finish: str
     tool: str = ""
     """Name of the function that is called with the text as arguments; empty for a plain answer."""
+    doubt: float = 0.0
+    """By how much each token's log probability is below what it is usually, in nats."""
     usage: Mapping[str, Any] | None
     id: str = field(default_factory=lambda: uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
@@ -49,7 +54,11 @@ class Reply:
 def reply(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> Reply:
     """What `script` says to the chat or completions request `body`. Of several prompts it answers the last."""
     tool = _tool(body) if script.content == "tools" else None
-    if tool is not None:
+    doubt = 0.0
+    if script.known < 1:
+        text, fit = knowledge.guess(_user_texts(body), script.known)
+        text, doubt = f"{text or _NOT_KNOWN} {NOTICE}", max(0.0, -math.log(max(fit, _LEAST_FIT) / _GOOD_FIT))
+    elif tool is not None:
         text = orjson.dumps(_instance(tool.get("parameters") or {}, _last(_user_texts(body)))).decode()
     else:
         text = _text(script, body, knowledge)
@@ -68,6 +77,7 @@ def reply(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> Repl
         pieces=pieces,
         finish=finish,
         tool="" if tool is None else str(tool["name"]),
+        doubt=doubt,
         usage=usage(script, body, len(pieces) * n),
     )
 

@@ -38,6 +38,8 @@ class Script:
     content: Content = "knowledge"
     tokens: int = 0
     """Length of a `long` answer."""
+    known: float = 1.0
+    """Share of the entries on file that it knows; below 1 it guesses at the others."""
     headers_after_s: float = 0.0
     token_gap_s: float = 0.0
     finish: Literal["stop", "length"] = "stop"
@@ -85,6 +87,12 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         lambda _: {"content": "tools"},
     ),
     Behaviour("long-N", "Answers with N tokens.", lambda n: {"content": "long", "tokens": int(n)}, default=1000),
+    Behaviour(
+        "novice-N",
+        "Knows N percent of what is on file, and guesses at the rest; its log probabilities tell which.",
+        lambda n: {"known": min(1.0, n / 100)},
+        default=50,
+    ),
     Behaviour("length", "Stops halfway, with finish_reason `length`.", lambda _: {"finish": "length"}),
     Behaviour(
         "slow-N", "Sends the headers after N milliseconds.", lambda n: {"headers_after_s": n / 1000}, default=1000

@@ -17,6 +17,7 @@ from functools import lru_cache
 from heapq import nlargest
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -60,6 +61,8 @@ class Knowledge:
             self._unit(features) for features, _ in texts
         )
         self._owner = [index for _, index in texts]
+        self._chances = [crc32(entry.id.encode()) / 2**32 for entry in entries]
+        """Who knows a share of the entries knows those below it."""
         self._scores = lru_cache(maxsize=2048)(self._score)
 
     @classmethod
@@ -73,7 +76,18 @@ class Knowledge:
 
     def answer(self, turns: Sequence[str]) -> str | None:
         """The answer to the last of the user's `turns`, the earlier ones as context; None where none fits."""
-        if not turns or not self._entries:
+        best = self._best(turns, 1.0)
+        return self._entries[best[0]].answer if best is not None and best[1] >= _THRESHOLD else None
+
+    def guess(self, turns: Sequence[str], known: float) -> tuple[str, float]:
+        """What one says who knows a share of the entries, the nearest of them; and how well it fits, 0..1."""
+        best = self._best(turns, known)
+        return (self._entries[best[0]].answer, best[1]) if best is not None else ("", 0.0)
+
+    def _best(self, turns: Sequence[str], known: float) -> tuple[int, float] | None:
+        """The entry that fits best, and how well; None where there is none, or no question."""
+        places = [place for place in range(len(self._entries)) if self._chances[place] < known]
+        if not turns or not places:
             return None
         totals = list(self._scores(turns[-1]))
         weight = _CONTEXT_WEIGHT
@@ -81,8 +95,8 @@ class Knowledge:
             for index, score in enumerate(self._scores(turn)):
                 totals[index] += weight * score
             weight /= 2
-        best = max(range(len(totals)), key=totals.__getitem__)
-        return self._entries[best].answer if totals[best] >= _THRESHOLD else None
+        best = max(places, key=totals.__getitem__)
+        return best, min(1.0, totals[best])
 
     def _score(self, text: str) -> tuple[float, ...]:
         """How well each entry matches `text`, from 0 to 1."""

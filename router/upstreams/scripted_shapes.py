@@ -119,15 +119,16 @@ def _logprobs(reply: Reply, chat: bool, pieces: Sequence[str]) -> Mapping[str, A
     if not chat:
         return {
             "tokens": list(pieces),
-            "token_logprobs": [_logprob(piece) for piece in pieces],
-            "top_logprobs": [{piece: _logprob(piece)} for piece in pieces],
+            "token_logprobs": [_logprob(piece) - reply.doubt for piece in pieces],
+            "top_logprobs": [{piece: _logprob(piece) - reply.doubt} for piece in pieces],
             "text_offset": [],
         }
     top = reply.body.get("top_logprobs") or 0
     content = []
     for piece in pieces:
-        said: dict[str, Any] = {"token": piece, "logprob": _logprob(piece), "bytes": list(piece.encode())}
-        others = [{"token": f"{piece}{i}", "logprob": said["logprob"] - i, "bytes": None} for i in range(1, top)]
+        logprob = _logprob(piece) - reply.doubt
+        said: dict[str, Any] = {"token": piece, "logprob": logprob, "bytes": list(piece.encode())}
+        others = [{"token": f"{piece}{i}", "logprob": logprob - i, "bytes": None} for i in range(1, top)]
         content.append({**said, "top_logprobs": [said, *others] if top else []})
     return {"content": content, "refusal": None}
 

@@ -72,7 +72,8 @@ def test_every_header_is_documented(tmp_path: Path) -> None:
         paths = weir.get("/openapi.json")[1]["paths"]
     sent = {name for name in reply.headers if name.startswith("x-weir-")}
     documented = set(re.findall(r"^\| `(x-weir-[a-z-]+)` \|", reference, re.MULTILINE))
-    assert documented - sent <= {"x-weir-degraded", "x-weir-cache-entry", "x-weir-cache-similarity"}
+    asked_for = {"x-weir-session"}
+    assert documented - sent <= asked_for | {"x-weir-degraded", "x-weir-cache-entry", "x-weir-cache-similarity"}
     assert sent <= documented
     addresses = set(re.findall(r"/[a-z0-9_/{}.]+", reference))
     assert {re.sub(r"\{[a-z_:]+\}", "{}", path) for path in paths} <= {

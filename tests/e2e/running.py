@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,6 +23,8 @@ from openai import AsyncOpenAI, OpenAI
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "examples/support/weir.yaml"
 ADMIN_KEY = "sk-weir-admin-for-tests"
+UNWANTED = {"torch", "dspy", "sklearn", "scipy", "lightgbm", "transformers", "ray", "litellm"}
+"""What no serving process imports, unless it is configured to."""
 ACME_HASH = f"sha256:{sha256(b'sk-weir-demo-acme').hexdigest()}"
 
 
@@ -148,6 +150,32 @@ def running_weir(
             process.send_signal(signal.SIGTERM)
             process.wait(30)
         process.stdout.close()
+
+
+def imported_by(config: Path, state: Path, use: Callable[[RunningWeir], None]) -> set[str]:
+    """Every module that a serving process imports while it is used: Python itself reports them, late ones too."""
+    state.mkdir(parents=True, exist_ok=True)
+    log = state / "imports"
+    with log.open("w") as imports:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "importtime", "-m", "weir", "serve", "--config", str(config), "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=imports,
+            text=True,
+            env=environment(state),
+            cwd=ROOT,
+        )
+        with process:
+            try:
+                assert process.stdout is not None
+                url = next(line.split()[-1] for line in process.stdout if "Base URL" in line).removesuffix("/v1")
+                weir = RunningWeir(process, url, config, state)
+                use(weir)
+                weir.client().close()
+                weir.stop()
+            finally:
+                process.kill()
+    return {line.rsplit("|", 1)[-1].strip() for line in log.read_text().splitlines() if "|" in line}
 
 
 def write_config(folder: Path, **changes: Any) -> Path:

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import openai
 import pytest
 
-from tests.e2e.running import ROOT, SUPPORT, RunningWeir, environment, eventually, running_weir, write_config
+from tests.e2e.running import (
+    SUPPORT,
+    UNWANTED,
+    RunningWeir,
+    eventually,
+    imported_by,
+    running_weir,
+    write_config,
+)
 
-UNWANTED = {"torch", "dspy", "sklearn", "transformers", "ray", "litellm"}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
 def test_a_serving_process_imports_nothing_heavy(tmp_path: Path) -> None:
-    """Python itself reports every import of the running process, late ones included."""
-    log = tmp_path / "imports"
-    with log.open("w") as imports:
-        process = subprocess.Popen(
-            [sys.executable, "-X", "importtime", "-m", "weir", "serve", "--config", str(SUPPORT), "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=imports,
-            text=True,
-            env=environment(tmp_path / "state"),
-            cwd=ROOT,
-        )
-        with process:
-            try:
-                assert process.stdout is not None
-                url = next(line.split()[-1] for line in process.stdout if "Base URL" in line).removesuffix("/v1")
-                weir = RunningWeir(process, url, SUPPORT, tmp_path / "state")
-                weir.client().chat.completions.create(model="support", messages=HELLO)
-                list(weir.client().chat.completions.create(model="auto", messages=HELLO, stream=True))
-                eventually(lambda: weir.get("/readyz", None)[0] == 200)
-                weir.client().close()
-                weir.stop()
-            finally:
-                process.kill()
-    imported = {line.rsplit("|", 1)[-1].strip() for line in log.read_text().splitlines() if "|" in line}
+    def use(weir: RunningWeir) -> None:
+        weir.client().chat.completions.create(model="support", messages=HELLO)
+        list(weir.client().chat.completions.create(model="auto", messages=HELLO, stream=True))
+        eventually(lambda: weir.get("/readyz", None)[0] == 200)
+
+    imported = imported_by(SUPPORT, tmp_path / "state", use)
     assert {"aiohttp", "router.pipeline"} <= imported
     assert not {name.split(".")[0] for name in imported} & UNWANTED
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.records import AttemptRecord, Candidate, Decision, UsageEvent, Verdict
+from contracts.records import AttemptRecord, Candidate, Check, Decision, Near, UsageEvent, Verdict
 from contracts.usage import TokenUsage
 from ledger.database import Database
 from ledger.events import find_event, from_json, from_row, to_json, to_row
@@ -38,18 +38,39 @@ usages = st.builds(
     method=texts,
     raw=st.none() | st.dictionaries(texts, counts | texts | st.none(), max_size=3),
 )
+candidates = st.builds(
+    Candidate,
+    model=texts,
+    eligible=st.booleans(),
+    reason=texts,
+    quality=st.none() | floats,
+    deviation=st.none() | floats,
+    cost=st.none() | money,
+    latency_ms=st.none() | floats,
+    propensity=st.none() | floats,
+)
+checks = st.builds(
+    Check,
+    model=texts,
+    good=floats,
+    needed=floats,
+    escalated=st.booleans(),
+    reasons=st.lists(texts, max_size=3).map(tuple),
+    signals=st.dictionaries(texts, floats, max_size=3),
+    degraded=texts,
+)
 decisions = st.builds(
     Decision,
     model=texts,
     policy=texts,
     reason=texts,
     intent=texts,
-    candidates=st.lists(
-        st.builds(
-            Candidate, model=texts, eligible=st.booleans(), quality=st.none() | floats, cost=st.none() | money
-        ),
-        max_size=3,
-    ).map(tuple),
+    intent_probability=st.none() | floats,
+    outlook=st.sampled_from(["", "local", "hosted", "unsure"]),
+    candidates=st.lists(candidates, max_size=3).map(tuple),
+    nearest=st.lists(st.builds(Near, texts, floats), max_size=3).map(tuple),
+    otherwise=texts,
+    check=st.none() | checks,
     degraded=texts,
 )
 attempts = st.lists(
@@ -62,6 +83,8 @@ attempts = st.lists(
         error=texts,
         status=st.none() | st.integers(100, 599),
         detail=texts,
+        usage=st.none() | usages,
+        cost=st.none() | money,
     ),
     max_size=3,
 ).map(tuple)
@@ -104,14 +127,48 @@ def test_json_and_back_is_the_same_event(event: UsageEvent) -> None:
     assert from_json(data) == event
 
 
+CHECKED = Decision(
+    model="large",
+    policy="learned:1/2",
+    reason="first",
+    intent="billing",
+    intent_probability=0.75,
+    outlook="unsure",
+    candidates=(
+        Candidate(
+            model="l", quality=0.5, deviation=0.125, cost=Decimal("0.30"), latency_ms=12.5, propensity=0.0625
+        ),
+        Candidate(model="m", eligible=False, reason="no images"),
+    ),
+    nearest=(Near("q1", 0.9375), Near("q2", -0.25)),
+    otherwise="a floor of 0.5",
+    check=Check(
+        model="l",
+        good=0.25,
+        needed=0.5,
+        escalated=True,
+        reasons=("against it: the answer's form", "for it: a second opinion"),
+        signals={"mean_logp": -0.5, "lowest": 1e-13},
+        degraded="check",
+    ),
+)
+
+
 def test_money_is_a_string_in_json(make_event: MakeEvent) -> None:
     assert orjson.loads(to_json(make_event(cost=Decimal("0.000000000001"))))["cost"] in ("1E-12", "0.000000000001")
 
 
 def test_an_event_of_a_later_weir_is_read_without_what_is_unknown(make_event: MakeEvent) -> None:
     event = make_event(
-        decision=Decision(model="large", policy="fixed", reason="", candidates=(Candidate(model="large"),)),
-        attempts=(AttemptRecord(model="large", upstream="u", started_ms=0, took_ms=1),),
+        decision=Decision(
+            model="large",
+            policy="fixed",
+            reason="",
+            candidates=(Candidate(model="large"),),
+            nearest=(Near("q1", 0.9),),
+            check=Check(model="large", good=0.25, needed=0.5, escalated=True),
+        ),
+        attempts=(AttemptRecord(model="large", upstream="u", started_ms=0, took_ms=1, usage=TokenUsage(prompt=3)),),
     )
     raw = orjson.loads(to_json(event))
     places = (
@@ -120,11 +177,65 @@ def test_an_event_of_a_later_weir_is_read_without_what_is_unknown(make_event: Ma
         raw["verdict"],
         raw["decision"],
         raw["decision"]["candidates"][0],
+        raw["decision"]["nearest"][0],
+        raw["decision"]["check"],
         raw["attempts"][0],
+        raw["attempts"][0]["usage"],
     )
     for place in places:
         place["from_the_future"] = {"any": "thing"}
     assert from_json(orjson.dumps(raw)) == event
+
+
+def test_money_of_candidates_and_attempts_is_exact(make_event: MakeEvent) -> None:
+    exact = Decimal("123456.789012345678")
+    event = make_event(
+        decision=Decision(model="m", policy="p", reason="", candidates=(Candidate(model="m", cost=exact),)),
+        attempts=(AttemptRecord(model="m", upstream="u", started_ms=0, took_ms=1, cost=exact),),
+    )
+    raw = orjson.loads(to_json(event))
+    assert (raw["decision"]["candidates"][0]["cost"], raw["attempts"][0]["cost"]) == (str(exact), str(exact))
+    assert from_json(to_json(event)) == event
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"decision": {"model": "m", "policy": "p", "reason": "", "nearest": [{"query_id": "q"}]}},
+        {"decision": {"model": "m", "policy": "p", "reason": "", "check": {"model": "m"}}},
+        {"decision": {"model": "m", "policy": "p", "reason": "", "check": 3}},
+        {"attempts": [{"model": "m", "upstream": "u", "started_ms": 0, "took_ms": 1, "usage": 3}]},
+        {"attempts": [{"model": "m", "upstream": "u", "started_ms": 0, "took_ms": 1, "cost": "money"}]},
+    ],
+)
+def test_a_broken_part_is_a_value_error_too(make_event: MakeEvent, broken: dict[str, object]) -> None:
+    raw = orjson.loads(to_json(make_event())) | broken
+    with pytest.raises(ValueError, match="not a usage event"):
+        from_json(orjson.dumps(raw))
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_json_has_none_for_makes_no_event_unreadable(make_event: MakeEvent, number: float) -> None:
+    check = Check(model="m", good=number, needed=number, escalated=True, signals={"mean_logp": number})
+    candidate = Candidate(model="m", quality=number, deviation=number, latency_ms=number, propensity=number)
+    decision = Decision(
+        model="m", policy="p", reason="", intent_probability=number, candidates=(candidate,), check=check
+    )
+    event = from_json(to_json(make_event(decision=decision, cost=Decimal("0.25"))))
+    assert event.cost == Decimal("0.25")
+    assert event.decision is not None
+    assert event.decision.candidates == (Candidate(model="m"),)
+    assert event.decision.check is not None
+    assert (event.decision.check.needed, event.decision.check.escalated) == (0.0, True)
+
+
+def test_half_a_surrogate_in_a_check_can_be_written_down(make_event: MakeEvent) -> None:
+    check = Check(model="m", good=0.25, needed=0.5, escalated=True, reasons=("\ud83d",), signals={"\ud83d": 0.5})
+    decision = Decision(model="m", policy="p", reason="", nearest=(Near("\ud83d", 0.5),), check=check)
+    read = from_json(to_json(make_event(decision=decision))).decision
+    assert read is not None
+    assert read.nearest == (Near("?", 0.5),)
+    assert read.check == Check(model="m", good=0.25, needed=0.5, escalated=True, reasons=("?",), signals={"?": 0.5})
 
 
 def test_an_event_of_an_earlier_weir_gets_defaults(make_event: MakeEvent) -> None:
@@ -191,10 +302,18 @@ async def test_a_row_and_back_is_the_same_event(database: Database, make_event: 
         cost=Decimal("0.000000000001"),
         saved=Decimal("123456.789012345678"),
         verdict=Verdict(kind="semantic", reason="close", entry_id="e1", age_s=1.5, saved=Decimal("0.1")),
-        decision=Decision(
-            model="large", policy="fixed", reason="first", candidates=(Candidate(model="l", cost=Decimal("0.30")),)
+        decision=CHECKED,
+        attempts=(
+            AttemptRecord(model="large", upstream="u", started_ms=0.1, took_ms=2.25, error="x", status=500),
+            AttemptRecord(
+                model="small",
+                upstream="u",
+                started_ms=0.2,
+                took_ms=3.5,
+                usage=TokenUsage(prompt=9, completion=4, source="estimated", method="bytes/4", raw={"b": [None]}),
+                cost=Decimal("0.000000000003"),
+            ),
         ),
-        attempts=(AttemptRecord(model="large", upstream="u", started_ms=0.1, took_ms=2.25, error="x", status=500),),
         first_token_ms=0.1,
         tags={"team": "ops", "nul": "\0"},
     )

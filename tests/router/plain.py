@@ -39,7 +39,7 @@ from ledger.prices import PriceList, PriceRule, TokenRates
 from ledger.spool import Spool, waiting
 from router.breaker import Breakers
 from router.calling import Caller
-from router.choice import FixedChoice, NamedChoice
+from router.choice.fixed import FixedChoice, NamedChoice
 from router.config import schema
 from router.estimates import TokenEstimator
 from router.exchange import Exchange, Incoming, Reply

@@ -62,11 +62,14 @@ class Resting:
 
 def play(
     models: Sequence[str],
-    story: Sequence[tuple[float, UpstreamFailure]],
+    story: Sequence[tuple[float, UpstreamFailure | None]],
     limits: schema.Attempts = LIMITS,
     resting: dict[str, float] | None = None,
 ) -> tuple[list[Attempt], WeirError | None]:
-    """The attempts that `story` (how long each takes, how it fails) leads to, and the final failure, if any."""
+    """The attempts that `story` (how long each takes, how it fails) leads to, and the final failure, if any.
+
+    None as a failure: there is an answer that is not good enough.
+    """
     now = 100.0
     policy = attempts(
         models,
@@ -120,6 +123,13 @@ TABLE = [
     ("a pause beyond the deadline ends", "a", [(19.8, DOWN)], [("a", 0)], ServerFault),
     ("but the next model needs none", "ab", [(19.8, DOWN)], [("a", 0), ("b", 0)], None),
     ("time is up", "ab", [(19.96, DOWN)], [("a", 0)], DeadlineExceeded),
+    ("a doubted answer goes on", "ab", [(1, None)], [("a", 0), ("b", 0)], None),
+    ("without another try", "abc", [(1, None), (1, None)], [("a", 0), ("b", 0), ("c", 0)], None),
+    ("also after a retry", "ab", [(1, DOWN), (1, None)], [("a", 0), ("a", 0.5), ("b", 0)], None),
+    ("doubted, then a failure", "ab", [(1, None), (1, DOWN)], [("a", 0), ("b", 0), ("b", 0.5)], None),
+    ("doubted, then only failures", "ab", [(1, None), (1, DOWN), (1, KEY)], [("a", 0), ("b", 0), ("b", 0.5)], KEY),
+    ("doubted, and rejected by the next", "abc", [(1, None), (1, REJECTED)], [("a", 0), ("b", 0)], REJECTED),
+    ("doubted, and no time for another", "ab", [(19.96, None)], [("a", 0)], DeadlineExceeded),
     ("time is up between retries", "ab", [(8, DOWN), (11.5, DOWN)], [("a", 0), ("a", 0.5)], DeadlineExceeded),
 ]
 
@@ -129,13 +139,13 @@ TABLE = [
 )
 def test_policy(
     models: str,
-    story: list[tuple[float, UpstreamFailure]],
+    story: list[tuple[float, UpstreamFailure | None]],
     expected: list[tuple[str, float]],
-    final: type[WeirError] | None,
+    final: WeirError | type[WeirError] | None,
 ) -> None:
     made, failure = play(models, story)
     assert summary(made) == expected
-    assert type(failure) is (final or type(None))
+    assert failure is final if isinstance(final, WeirError) else type(failure) is (final or type(None))
 
 
 def test_backoff_doubles_up_to_its_bound() -> None:
@@ -194,6 +204,13 @@ def test_one_that_failed_says_more_than_one_that_rests() -> None:
     assert failure is DOWN
 
 
+def test_where_only_a_doubted_answer_was_to_be_had_nothing_is_said_to_have_failed() -> None:
+    for models, resting in (("a", {}), ("ab", {"b": 50.0})):
+        made, failure = play(models, [(1, None)], resting=resting)
+        assert summary(made) == [("a", 0)]
+        assert isinstance(failure, BreakerOpen)
+
+
 def test_retry_after_is_waited_for_when_all_others_rest() -> None:
     made, _ = play("ab", [(1, WAIT_3)], resting={"b": 50})
     assert summary(made) == [("a", 0), ("a", 3.5)]
@@ -239,18 +256,20 @@ failures = st.sampled_from(
 
 @given(
     st.sampled_from(["a", "ab", "abc"]),
-    st.lists(st.tuples(st.floats(0, 9), failures), min_size=40, max_size=40),
+    st.lists(st.tuples(st.floats(0, 9), failures | st.none()), min_size=40, max_size=40),
     st.integers(0, 10),
     st.dictionaries(st.sampled_from("abc"), st.floats(0, 30)),
 )
 def test_every_story_ends_in_time_and_in_order(
-    models: str, story: list[tuple[float, UpstreamFailure]], retries: int, resting: dict[str, float]
+    models: str, story: list[tuple[float, UpstreamFailure | None]], retries: int, resting: dict[str, float]
 ) -> None:
     limits = LIMITS.model_copy(update={"retries": retries})
     made, failure = play(models, story, limits, resting)
     assert failure is not None
     assert [attempt.model for attempt in made] == sorted(attempt.model for attempt in made)
     assert all(sum(attempt.model == model for attempt in made) <= retries + 1 for model in models)
+    answered = [attempt.model for attempt, (_, failed) in zip(made, story, strict=False) if failed is None]
+    assert len(answered) == len(set(answered)), "a model whose answer was doubted is not asked again"
     now = 0.0
     for attempt, (took, _) in zip(made, story, strict=False):
         now += attempt.pause_s

@@ -185,6 +185,23 @@ def test_each_model_has_its_own() -> None:
     assert breakers.states(1.0) == {"a": "open", "b": "closed"}
 
 
+def test_those_that_rest_are_told_without_taking_a_probes_place() -> None:
+    breakers = Breakers(LIMITS)
+    assert breakers.resting(0.0) == frozenset()
+    for _ in range(3):
+        breakers.of("a").record_failure(FAULT, 0.0)
+    breakers.of("b").record_failure(FAULT, 0.0)
+    breakers.of("c").record_failure(RateLimited("later", retry_after_s=5), 0.0)
+    assert breakers.resting(1.0) == {"a", "c"}
+    assert breakers.resting(5.0) == {"a"}
+    assert breakers.resting(10.0) == frozenset()
+    assert breakers.resting(10.0) == frozenset()
+    assert breakers.allows("a", 10.0)
+    assert breakers.resting(10.0) == {"a"}, "under its probe"
+    breakers.of("a").record_success()
+    assert breakers.resting(10.0) == frozenset()
+
+
 steps = st.tuples(
     st.sampled_from(["fault", "limited", "success", "cancel", "rejected", "ask"]), st.floats(0, 50, allow_nan=False)
 )

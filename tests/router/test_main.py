@@ -17,8 +17,10 @@ from contracts.records import DIRECT, Key
 from contracts.usage import TokenUsage
 from ledger.keys import hash_of
 from ledger.prices import PricesUnknown
+from router.choice.parts import ChoiceParts
+from router.composition import declared_keys, make_upstream, operators_of, prices_of, setup_of
 from router.config.load import Loaded, load
-from router.main import House, declared_keys, make_upstream, operators_of, prices_of, setup_of
+from router.main import House
 from router.setup import Access
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
@@ -30,6 +32,7 @@ from tests.router.plain import PlainUpstream, chat, whole
 from tests.router.web.wire import Wire
 
 PRICE = {"input": "1", "output": "2"}
+PARTS = ChoiceParts(encoder=None, sessions=None)
 MAIN, LIMITED = "sk-weir-main", "sk-weir-limited"
 ACME = {"acme": {"keys": {"main": {"hash": hash_of(MAIN)}}}}
 CONFIG: Mapping[str, Any] = {
@@ -144,7 +147,7 @@ async def sailed(found: Loaded) -> Fleet:
 async def test_routes_and_models_become_plans(tmp_path: Path) -> None:
     found = loaded(tmp_path)
     fleet = await sailed(found)
-    setup = setup_of(found, fleet, prices_of(found))
+    setup = setup_of(found, fleet, prices_of(found), PARTS)
     assert set(setup.plans) == {"auto", "support", "fresh", "large", "echo", "listed"}
     support = setup.plans["support"]
     assert (support.route, support.candidates) == ("support", ("large", "echo"))
@@ -178,7 +181,7 @@ async def test_without_a_key_the_stand_in_answers_and_answers_of_the_two_are_kep
     plans = []
     for environ in ({}, {"HOSTED_KEY": "sk-1"}):
         found = loaded(tmp_path, environ)
-        setup = setup_of(found, await sailed(found), prices_of(found))
+        setup = setup_of(found, await sailed(found), prices_of(found), PARTS)
         plans.append((setup.deployments["large"].upstream.name, setup.plans["support"].scope("acme")))
     assert [name for name, _ in plans] == ["scripted", "hosted"]
     assert plans[0][1] != plans[1][1]

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.records import AttemptRecord, Decision, UsageEvent, Verdict
+import pytest
+
+from contracts.records import AttemptRecord, Check, Decision, Outlook, UsageEvent, Verdict
 from contracts.usage import TokenUsage
 from router.metrics import Metrics
 
@@ -100,6 +102,75 @@ def test_hang_ups_and_degraded_choices_are_counted() -> None:
     samples = observed(event(hung_up=True, decision=decision), event())
     assert samples["weir_hung_up_total"] == 1
     assert samples['weir_degraded_total{part="policy"}'] == 1
+
+
+def decided(outlook: Outlook, *, escalated: bool | None = None, degraded: str = "") -> Decision:
+    check = None
+    if escalated is not None:
+        check = Check(model="small", good=0.5, needed=0.7, escalated=escalated, degraded=degraded)
+    return Decision(model="small", policy="learned:x/v1", reason="r", outlook=outlook, check=check)
+
+
+@pytest.mark.parametrize(
+    ("decision", "answered_by", "escalated"),
+    [
+        (decided("local"), "small", "no"),
+        (decided("hosted"), "large", "no"),
+        (decided("unsure", escalated=False), "small", "no"),
+        (decided("unsure", escalated=True), "large", "yes"),
+    ],
+)
+def test_a_learned_decision_is_counted_by_who_answered_and_whether_a_check_changed_it(
+    decision: Decision, answered_by: str, escalated: str
+) -> None:
+    samples = observed(event(decision=decision, model=answered_by))
+    labels = f'escalated="{escalated}",model="{answered_by}",outlook="{decision.outlook}",route="support"'
+    assert samples[f"weir_decisions_total{{{labels}}}"] == 1
+    assert sum("weir_decisions_total" in name for name in samples) == 1
+
+
+def test_a_choice_without_a_forecast_is_no_learned_decision() -> None:
+    assert not any("weir_decisions" in name for name in observed(event(decision=decided(""))))
+
+
+def test_an_answer_that_was_doubted_is_a_cost_of_the_model_that_gave_it() -> None:
+    attempts = (
+        AttemptRecord(model="small", upstream="u", started_ms=0, took_ms=1, cost=Decimal("0.125")),
+        AttemptRecord(model="large", upstream="u", started_ms=1, took_ms=1),
+    )
+    samples = observed(event(cost=Decimal("0.5"), attempts=attempts, decision=decided("unsure", escalated=True)))
+    costs = {name: value for name, value in samples.items() if "cost_usd" in name}
+    assert costs == {
+        'weir_cost_usd_total{model="small",route="support",tenant="acme"}': 0.125,
+        'weir_cost_usd_total{model="large",route="support",tenant="acme"}': 0.375,
+    }
+
+
+def test_what_was_paid_for_a_request_that_failed_is_counted_once() -> None:
+    attempts = (AttemptRecord(model="small", upstream="u", started_ms=0, took_ms=1, cost=Decimal("0.125")),)
+    failed = event(model="", outcome="failed", status=502, cost=Decimal("0.125"), attempts=attempts)
+    costs = {name: value for name, value in observed(failed).items() if "cost_usd" in name}
+    assert costs == {'weir_cost_usd_total{model="small",route="support",tenant="acme"}': 0.125}
+
+
+def test_a_check_that_failed_is_a_degraded_part() -> None:
+    samples = observed(event(decision=decided("unsure", escalated=True, degraded="check")))
+    assert samples['weir_degraded_total{part="check"}'] == 1
+
+
+def test_shadow_calls_are_weirs_own_requests() -> None:
+    samples = observed(event(purpose="shadow"))
+    assert samples['weir_own_requests_total{purpose="shadow",route="support",status="200"}'] == 1
+    assert not any(name.startswith("weir_requests") for name in samples)
+
+
+def test_feedback_is_counted_by_route() -> None:
+    metrics = Metrics()
+    for route in ("support", "support", "auto"):
+        metrics.feedback.add(route)
+    page = metrics.page().decode()
+    assert 'weir_feedback_total{route="support"} 2.0' in page
+    assert 'weir_feedback_total{route="auto"} 1.0' in page
 
 
 def test_nothing_a_client_wrote_becomes_a_label() -> None:

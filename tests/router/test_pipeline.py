@@ -32,10 +32,11 @@ from contracts.errors import (
     WeirError,
 )
 from contracts.money import ZERO
+from contracts.ports import Query
 from contracts.records import DIRECT, Decision, Endpoint
-from contracts.request import ModelRequest
 from contracts.sse import payloads
 from prompts.book import BookedPrompt
+from router.choice.fixed import FixedChoice
 from router.exchange import Reply
 from router.upstreams.scripted import ScriptedUpstream
 from tests.router.plain import (
@@ -543,18 +544,16 @@ async def test_an_answer_that_is_not_to_be_shared_sends_everyone_to_the_model(tm
 # --- choice and reload
 
 
-class Broken:
+class Broken(FixedChoice):
     """A policy that cannot choose."""
 
-    version = "broken"
-
-    async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
+    async def choose(self, query: Query, models: Sequence[str], *, dry: bool = False) -> Decision:
         raise LookupError("no classifier")
 
 
 async def test_a_policy_that_fails_costs_the_choice_not_the_answer(tmp_path: Path) -> None:
     models = {name: PlainUpstream(name, whole(name)) for name in ("large", "small")}
-    setup = setup_over(models, plan("clever", "large", "small", policy=Broken()))
+    setup = setup_over(models, plan("clever", "large", "small", policy=Broken(None)))
     async with works_over(setup, tmp_path) as works:
         reply = await works.ask(chat("clever"))
         assert reply.headers["x-weir-degraded"] == "policy"

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from contracts.ports import CacheRules, Prompt, SemanticRules, UpstreamCall
 from contracts.records import Key
+from router.choice.fixed import FixedChoice
 from router.exchange import Reply
 from router.setup import Access, CacheRule, Plan, Setup
 from tests.cache.semantics import semantic_over
@@ -216,11 +217,10 @@ async def test_versions_and_pools_keep_answers_apart(scene: Scene, changed: dict
     assert (await scene.ask(Way(question(REWORDED), setup=other), stream=stream))[0] == "semantic"
 
 
-class _Policy:
-    version = "other"
-
-    async def choose(self, request: Any, models: Any) -> Any:
-        raise NotImplementedError
+class _Policy(FixedChoice):
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.version = "other"
 
 
 def _with(scene: Scene, changed: dict[str, Any]) -> Setup:

@@ -83,6 +83,62 @@ def test_attempts_are_kept_in_order_with_how_they_went() -> None:
     assert (second.model, second.error, second.status, second.detail) == ("b", "", None, "")
 
 
+CHEAP = TokenUsage(prompt=3, completion=2)
+
+
+def doubted() -> Trail:
+    """Of a request whose cheap model was tried twice, and whose answer a better one has to replace."""
+    noted = trail()
+    noted.attempt("cheap", "local", 0.0, ServerFault("down"))
+    noted.attempt("cheap", "local", 1.0, None)
+    noted.attempt("strong", "hosted", 2.0, None)
+    noted.undelivered("cheap", CHEAP, Decimal("0.25"))
+    return noted
+
+
+def test_an_answer_that_was_not_delivered_is_paid_for_where_it_came_from() -> None:
+    event = doubted().event()
+    assert [(attempt.usage, attempt.cost) for attempt in event.attempts] == [
+        (None, None),
+        (CHEAP, Decimal("0.25")),
+        (None, None),
+    ]
+    assert [(attempt.model, attempt.started_ms) for attempt in event.attempts] == [
+        ("cheap", 0.0),
+        ("cheap", 1.0),
+        ("strong", 2.0),
+    ]
+
+
+def test_the_delivered_answer_costs_what_both_cost() -> None:
+    noted = doubted()
+    usage = TokenUsage(prompt=30, completion=20)
+    noted.spent(usage, Decimal("0.5"), "config")
+    event = noted.event()
+    assert (event.cost, event.usage, event.priced_by) == (Decimal("0.75"), usage, "config")
+
+
+def test_a_request_that_fails_after_all_has_cost_what_was_not_delivered() -> None:
+    noted = doubted()
+    noted.failed(asyncio.CancelledError(), 499)
+    event = noted.event()
+    assert (event.outcome, event.cost, event.usage.source) == ("failed", Decimal("0.25"), "none")
+
+
+def test_and_no_more_than_once_where_both_were_priced() -> None:
+    noted = doubted()
+    noted.spent(TokenUsage(), Decimal("0.5"), "config")
+    noted.failed(ServerFault("down"), 502)
+    assert noted.event().cost == Decimal("0.75")
+
+
+def test_several_that_were_not_delivered_add_up() -> None:
+    noted = doubted()
+    noted.undelivered("strong", CHEAP, Decimal("0.5"))
+    noted.failed(asyncio.CancelledError(), 499)
+    assert noted.event().cost == Decimal("0.75")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cache.matching.features import NAMES
-from cache.matching.trees import Trees
 from cache.matching.verifier import Meanings, Verifier
 from cache.matching.words import BUCKETS
 from encoder.card import BUILT, read_card
+from heads.trees import Trees
 from weir.cache import cache
 from weir.curve_svg import side_by_side, svg
 from weir.labelled import read

@@ -1,31 +1,55 @@
-"""How a route chooses among its candidates. One policy so far; learned ones implement the same port."""
+"""The choices that predict nothing: always the same model, the one that the client named, the default."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 
-from contracts.records import Candidate, Decision
-from contracts.request import ModelRequest
+from contracts.ports import Draft, Query
+from contracts.records import Candidate, Decision, UsageEvent
 
 
-class FixedChoice:
+class _Unlearned:
+    """What policies have in common that predict nothing: no answer is checked, and nothing is remembered."""
+
+    check = None
+
+    async def review(self, query: Query, decision: Decision, draft: Draft) -> Decision:
+        return decision
+
+    def settled(self, query: Query, event: UsageEvent) -> None:
+        """Nothing is learned from it."""
+
+
+class FixedChoice(_Unlearned):
     """Always the same model first; the route's others stand by in their order."""
 
     def __init__(self, first: str | None) -> None:
         self._first = first
         self.version = f"fixed:{first or 'first'}"
 
-    async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
+    async def choose(self, query: Query, models: Sequence[str], *, dry: bool = False) -> Decision:
         return _fixed(self._first, self.version, tuple(models))
 
 
-class NamedChoice:
+class MissingChoice(_Unlearned):
+    """Stands where a policy cannot be had; `reason` says why. The route's default model answers."""
+
+    version = "missing"
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def choose(self, query: Query, models: Sequence[str], *, dry: bool = False) -> Decision:
+        return default_choice(models, degraded="router", reason=self._reason)
+
+
+class NamedChoice(_Unlearned):
     """The client named a model: that one and no other."""
 
     version = "named"
 
-    async def choose(self, request: ModelRequest, models: Sequence[str]) -> Decision:
+    async def choose(self, query: Query, models: Sequence[str], *, dry: bool = False) -> Decision:
         model = models[0]
         return Decision(
             model=model,
@@ -43,14 +67,10 @@ def _fixed(wanted: str | None, version: str, models: tuple[str, ...]) -> Decisio
     return Decision(model=first, policy=version, reason=reason, candidates=_in_order(order))
 
 
-def default_choice(models: Sequence[str], *, degraded: str) -> Decision:
+def default_choice(models: Sequence[str], *, degraded: str, reason: str = "the route's policy failed") -> Decision:
     """When a route's policy cannot choose: its candidates as they stand. `degraded` names what failed."""
     return Decision(
-        model=models[0],
-        policy="default",
-        reason="the route's policy failed",
-        candidates=_in_order(models),
-        degraded=degraded,
+        model=models[0], policy="default", reason=reason, candidates=_in_order(models), degraded=degraded
     )
 
 

@@ -1,0 +1,1 @@
+"""Which model answers: the policies of routes, and what they weigh."""

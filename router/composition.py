@@ -1,0 +1,289 @@
+"""What a configuration amounts to: its sections as concrete objects, ready to be put to work by `router.main`.
+
+Together with `main` the only place that names concrete classes. Everything here is made from a configuration alone;
+what lives, opens and closes is the House's.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from cache.limits import AcceptanceLimits, SemanticLimits
+from cache.refusals import phrases
+from cache.room import VERIFIER, CacheSettings
+from contracts.ports import CacheRules, Policy, Prices, SemanticRules, Upstream
+from contracts.records import DIRECT, Key
+from encoder.address import socket_path
+from encoder.card import BUILT, EncoderFault, read_card
+from ledger.prices import PriceList, PriceRule, TokenRates
+from prompts.book import PromptBook
+from registry.contents import CARD
+from registry.faults import NotThere, RegistryFault
+from registry.routers import ROUTER, artefact_name
+from registry.store import Registry
+from router.access import Operators
+from router.choice.fixed import FixedChoice, MissingChoice, NamedChoice
+from router.choice.parts import EVERYONE, ChoiceParts, Place
+from router.config import schema
+from router.config.load import Loaded
+from router.setup import Access, CacheRule, Deployment, Learning, Plan, Setup
+from router.upstreams.fleet import Fleet
+from router.upstreams.gguf import GGUFUpstream
+from router.upstreams.litellm_library import LiteLLMUpstream
+from router.upstreams.openai_http import OpenAIUpstream
+from router.upstreams.scripted import ScriptedUpstream
+
+if TYPE_CHECKING:
+    from encoder.client import EncoderClient
+    from system.kept_process import KeptProcess
+
+log = logging.getLogger("weir")
+
+
+def policy_of(name: str, route: schema.Route, config: schema.Config, prices: Prices, parts: ChoiceParts) -> Policy:
+    match route.policy:
+        case schema.FixedPolicy():
+            return FixedChoice(route.policy.choose)
+        case schema.LearnedPolicy():
+            try:  # needs numpy, which a Weir of fixed choices need not have
+                from router.choice.wiring import learned_choice
+            except ImportError as error:
+                log.warning("route %s chooses its default model: %s: pip install 'weir[semantic]'", name, error)
+                return MissingChoice("what a learned policy needs is not installed")
+            return learned_choice(name, route, route.policy, config, prices, parts)
+
+
+def head_places(loaded: Loaded, registry: Registry) -> Callable[[str, schema.LearnedPolicy], Mapping[str, Place]]:
+    """Where the heads of routes lie: in the folder that the configuration names, or where the alias points.
+
+    In the registry a route's heads have its name; those of a tenant's own traffic, the tenant's after it. Where
+    tenants learn apart, what all of them taught together is not in use any more.
+    """
+
+    def places(route: str, policy: schema.LearnedPolicy) -> Mapping[str, Place]:
+        if policy.artefact is not None:
+            return {EVERYONE: _folder_place(loaded.folder / policy.artefact)}
+        settings = loaded.config.routes.get(route)
+        shared = settings is not None and settings.learning is not None and settings.learning.shared
+        found = {}
+        for owner in (EVERYONE,) if shared else loaded.config.tenants:
+            try:
+                artefact = registry.get(ROUTER, artefact_name(route, owner), policy.alias)
+            except NotThere:
+                continue
+            except (RegistryFault, OSError) as fault:
+                log.error("what was learned for route %s cannot be used: %s", route, fault)  # noqa: TRY400 - said in full
+                continue
+            if (artefact.card.get("route"), artefact.card.get("owner")) == (route, owner):
+                found[owner] = Place(artefact.folder, artefact.version, str(artefact.card.get("encoder", "")))
+        return found
+
+    return places
+
+
+def _folder_place(folder: Path) -> Place:
+    """A folder that `weir router train --out` wrote, or that somebody put together without a card."""
+    changed = max((file.stat().st_mtime_ns for file in folder.glob("*")), default=0)
+    try:
+        card = orjson.loads((folder / CARD).read_bytes())
+    except (OSError, ValueError):
+        card = None
+    return Place(folder, str(changed), str(card.get("encoder", "")) if isinstance(card, dict) else "")
+
+
+def make_upstream(name: str, upstream: schema.Upstream, loaded: Loaded) -> Upstream:
+    def secret(reference: str | None) -> str | None:
+        return loaded.secret(reference) if reference and loaded.has_secret(reference) else None
+
+    match upstream:
+        case schema.OpenAIUpstream():
+            return OpenAIUpstream(
+                name,
+                upstream.base_url,
+                secret(upstream.api_key),
+                {header: loaded.secret(value) for header, value in upstream.headers.items()},
+                upstream.max_connections,
+                upstream.connect_seconds,
+            )
+        case schema.LiteLLMUpstream():
+            return LiteLLMUpstream(
+                name, upstream.provider, secret(upstream.api_key), upstream.base_url, upstream.options
+            )
+        case schema.GGUFUpstream():
+            return GGUFUpstream(
+                name, loaded.folder / upstream.path, upstream.threads, upstream.context, upstream.start_seconds
+            )
+        case schema.ScriptedUpstream():
+            return ScriptedUpstream(name, loaded.folder / upstream.knowledge if upstream.knowledge else None)
+
+
+def prices_of(loaded: Loaded) -> Prices:
+    """The price of every model. Raises PricesUnknown, naming all the models that have none."""
+    config = loaded.config
+    overrides = loaded.folder / config.ledger.prices if config.ledger.prices else None
+    return PriceList((_price_rule(name, model) for name, model in config.models.items()), overrides)
+
+
+def _price_rule(name: str, model: schema.Model) -> PriceRule:
+    match model.price:
+        case schema.TokenPrice() as price:
+            return PriceRule(model=name, rates=TokenRates(**dict(price)), listed_as=model.name or name)
+        case schema.ListedPrice() as price:
+            return PriceRule(model=name, listed_as=price.listed_as, provider=price.provider)
+        case None:
+            return PriceRule(model=name, listed_as=model.name or name)
+
+
+def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts) -> Setup:
+    """What `loaded` amounts to, with the upstreams of a fleet that has sailed with it."""
+    config = loaded.config
+    deployments = {
+        name: Deployment(
+            model=name, upstream=fleet.running[loaded.upstream_of(name)], upstream_name=model.name or name
+        )
+        for name, model in config.models.items()
+    }
+    book = PromptBook({name: (loaded.folder / p.file, p.merge) for name, p in config.prompts.items()})
+
+    def plan(shown_as: str, route: schema.Route, policy: Policy) -> Plan:
+        return Plan(
+            route=shown_as,
+            candidates=route.candidates,
+            resolved=tuple(
+                f"{model}={fleet.version_of(loaded.upstream_of(model))}/{deployments[model].upstream_name}"
+                for model in route.candidates
+            ),
+            policy=policy,
+            prompt=book[route.prompt] if route.prompt else None,
+            cache=CacheRule(
+                enabled=route.cache.enabled,
+                ttl_s=route.cache.ttl_seconds,
+                rules=CacheRules(
+                    max_temperature=route.cache.max_temperature,
+                    personal=route.cache.personal == "refuse",
+                    live=route.cache.live,
+                ),
+                shorter=tuple((phrases(rule.words), rule.ttl_seconds) for rule in route.cache.shorter.values()),
+                pool=route.cache.pool or "",
+                writers=frozenset(route.cache.pool_writers),
+                semantic=semantic_rules(route.cache.semantic),
+            ),
+            attempts=route.attempts,
+            learning=learning_of(route),
+        )
+
+    routes = {
+        name: plan(name, route, policy_of(name, route, config, prices, parts))
+        for name, route in config.routes.items()
+    }
+    for name in parts.shelves.keys() - {name for name, route in config.routes.items() if learns(route)}:
+        del parts.shelves[name]
+    named = {name: plan(DIRECT, schema.Route(candidates=(name,)), NamedChoice()) for name in config.models}
+    return Setup(
+        plans={**named, **routes},
+        deployments=deployments,
+        tenants={name: _access(tenant) for name, tenant in config.tenants.items()},
+        prices=prices,
+    )
+
+
+def learning_of(route: schema.Route) -> Learning | None:
+    """What is written down of a route's traffic."""
+    if route.learning is None:
+        return None
+    named = route.policy.reference if isinstance(route.policy, schema.LearnedPolicy) else None
+    return Learning(
+        reference=named or route.candidates[0],
+        judge=route.learning.judge or "",
+        same_words=route.learning.same_words,
+        shadow_share=route.learning.shadow_share,
+        max_bytes=route.learning.max_bytes,
+    )
+
+
+def semantic_rules(semantic: schema.Semantic | None) -> SemanticRules | None:
+    return SemanticRules(**dict(semantic)) if semantic is not None else None
+
+
+def _access(holder: schema.Tenant | schema.TenantKey) -> Access:
+    return Access(
+        routes=frozenset(holder.routes) if holder.routes is not None else None,
+        models=frozenset(holder.models) if holder.models is not None else None,
+    )
+
+
+def declared_keys(config: schema.Config) -> list[Key]:
+    """The keys that the configuration itself holds."""
+    return [
+        Key(id=f"{tenant_name}/{name}", tenant=tenant_name, name=name, hash=key.hash, **_limits(_access(key)))
+        for tenant_name, tenant in config.tenants.items()
+        for name, key in tenant.keys.items()
+    ]
+
+
+def _limits(access: Access) -> dict[str, Any]:
+    return {"routes": access.routes, "models": access.models}
+
+
+def cache_settings(loaded: Loaded, state: Path, worker: int, workers: int) -> CacheSettings:
+    cache = loaded.config.cache
+    matching = cache.matching
+    return CacheSettings(
+        max_bytes=cache.max_bytes,
+        max_answer_bytes=cache.max_answer_bytes,
+        folder=state / "cache",
+        warm_start=cache.warm_start,
+        worker=worker,
+        workers=workers,
+        shared_url=loaded.secret(cache.shared) if cache.shared else "",
+        verifier=loaded.folder / matching.verifier if matching.verifier else VERIFIER,
+        limits=SemanticLimits(
+            floor=matching.floor,
+            nearest=matching.nearest,
+            same_words=matching.same_words,
+            acceptance=AcceptanceLimits(memory=matching.memory_lookups, least_labels=matching.least_labels),
+        ),
+    )
+
+
+def learns(route: schema.Route) -> bool:
+    return isinstance(route.policy, schema.LearnedPolicy)
+
+
+def encoder_of(loaded: Loaded, state: Path) -> tuple[KeptProcess | None, EncoderClient | None]:
+    """The encoder, where a route needs one and it can be had."""
+    config = loaded.config.encoder
+    if not any(route.cache.semantic or learns(route) for route in loaded.config.routes.values()):
+        return None, None
+    from encoder.client import EncoderClient  # needs numpy, which a Weir of exact hits need not have
+    from encoder.process import encoder_process
+
+    folder = loaded.folder / config.path if config.path else BUILT
+    try:
+        card, socket = read_card(folder), socket_path(state)
+    except EncoderFault as error:
+        log.warning("exact hits only: %s", error)
+        return None, None
+    client = EncoderClient(card, socket, deadline_s=config.deadline_seconds, recent_bytes=config.cache_bytes)
+    return encoder_process(folder, socket, backend=config.backend), client
+
+
+def operators_of(loaded: Loaded, state: Path) -> Operators:
+    """The admin key of the configuration, or the one in the state folder, made at first start."""
+    server = loaded.config.server
+    metrics_key = loaded.secret(server.metrics_key) if server.metrics_key else None
+    if server.admin_key:
+        return Operators(loaded.secret(server.admin_key), metrics_key)
+    file = state / "admin.key"
+    admin_key = file.read_text().strip() if file.exists() else ""
+    if not admin_key:  # also where the disk was full when one was to be written
+        admin_key = f"sk-weir-admin-{secrets.token_urlsafe(32)}"
+        file.touch(mode=0o600)
+        file.write_text(f"{admin_key}\n")
+    return Operators(admin_key, metrics_key)
