@@ -40,8 +40,9 @@ class Promotions:
             except Exception:
                 log.exception("what was promoted could not be read; it is tried again")
                 continue
+            if known is not None:
+                log.info("what was promoted is in force")
             known = now
-            log.info("what was promoted is in force")
 
     def _seen(self) -> int | None:
         try:
