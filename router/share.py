@@ -32,10 +32,52 @@ class ShareState(Struct, frozen=True):
     recent: tuple[float, ...]
     seen: int
     owed: float
+    checked: tuple[float, ...] = ()
+
+
+class Scores:
+    """The last `most` scores of one kind, and where a new one would stand among them."""
+
+    def __init__(self, most: int, scores: Iterable[float] = ()) -> None:
+        self._most = most
+        self.recent: deque[float] = deque(scores)
+        self._ranked = sorted(self.recent)
+
+    def __len__(self) -> int:
+        return len(self._ranked)
+
+    def rank(self, score: float, turn: float) -> float:
+        """The share of recent scores that are higher, 0..1; equal ones count in part, by whose turn it is."""
+        if not self._ranked:
+            return turn
+        below = bisect_left(self._ranked, score)
+        upto = bisect_right(self._ranked, score)
+        higher, equal = len(self._ranked) - upto, upto - below
+        return (higher + turn * (equal + 1)) / (len(self._ranked) + 1)
+
+    def at(self, share: float) -> float:
+        """The score that `share` of the recent ones reach; infinite beyond the ends, 0 where there are none."""
+        if not self._ranked:
+            return 0.0
+        place = math.ceil((1 - share) * (len(self._ranked) + 1)) - 1
+        if place < 0:
+            return -math.inf
+        return self._ranked[place] if place < len(self._ranked) else math.inf
+
+    def add(self, score: float) -> None:
+        score = max(-1e300, min(1e300, score))
+        if len(self.recent) >= self._most:
+            self._ranked.pop(bisect_left(self._ranked, self.recent.popleft()))
+        self.recent.append(score)
+        insort(self._ranked, score)
 
 
 class ShareController:
-    """Says of each request by its score whether it goes to the strong model. Memory: `window` numbers."""
+    """Says of each request by its score whether it goes to the strong model. Memory: twice `window` numbers.
+
+    Scores of answers that were checked have ranks of their own: they mean something else than forecasts, so that
+    among those all of them would look high, or low.
+    """
 
     def __init__(
         self,
@@ -56,8 +98,8 @@ class ShareController:
         self.wanted = wanted
         self._window = window
         self._horizon = horizon
-        self._recent: deque[float] = deque(_evenly(expected, window))
-        self._ranked = sorted(self._recent)
+        self._forecasts = Scores(window, _evenly(expected, window))
+        self._checked = Scores(window)
         self._seen = 0
         self._owed = 0.0
 
@@ -66,42 +108,38 @@ class ShareController:
         """How much weight the strong model should have got beyond what it got; below zero: it got too much."""
         return self._owed
 
-    def decide(self, score: float, weight: float = 1.0) -> bool:
+    def decide(self, score: float, weight: float = 1.0, *, checked: bool = False) -> bool:
         """Whether the strong model answers. `score`: the more it gains, the higher; any scale.
 
         `weight`: what this request counts for, as what the strong model would cost, so that the share is one of
         spend; in units of the usual request. A score or weight that is no number counts as the usual one.
+        `checked`: the score is of an answer that is there, and not a forecast.
         """
         weight = weight if 0 <= weight < math.inf else 1.0
+        scores = self._checked if checked else self._forecasts
         self._seen += 1
         turn = self._seen * _TURN % 1.0
         allowed = self.wanted + (self._owed + self.wanted * weight) / self._horizon if 0 < self.wanted < 1 else 0.0
-        strong = self.wanted == 1 or (turn if math.isnan(score) else self._rank(score, turn)) < allowed
+        strong = self.wanted == 1 or (turn if math.isnan(score) else scores.rank(score, turn)) < allowed
         self._owed += weight * (self.wanted - strong)
         if not math.isnan(score):
-            self._remember(score)
+            scores.add(score)
         return strong
 
     def expect(self, scores: Iterable[float]) -> None:
         """Start from `scores`, as of training. Nothing is changed once a request was decided."""
         if not self._seen:
-            self._recent = deque(_evenly(scores, self._window))
-            self._ranked = sorted(self._recent)
+            self._forecasts = Scores(self._window, _evenly(scores, self._window))
 
-    def threshold(self) -> float:
+    def threshold(self, *, checked: bool = False) -> float:
         """The score from which the strong model would answer the next request, of the usual weight.
 
         Infinite where none would, minus infinite where each would. Nothing is counted.
         """
         if not 0 < self.wanted < 1:
             return -math.inf if self.wanted == 1 else math.inf
-        if not self._ranked:
-            return 0.0
         allowed = self.wanted + (self._owed + self.wanted) / self._horizon
-        place = math.ceil((1 - allowed) * (len(self._ranked) + 1)) - 1
-        if place < 0:
-            return -math.inf
-        return self._ranked[place] if place < len(self._ranked) else math.inf
+        return (self._checked if checked else self._forecasts).at(allowed)
 
     def count(self, strong: bool, weight: float = 1.0) -> None:
         """A request was answered without having been decided here: by the strong model, or not."""
@@ -119,34 +157,20 @@ class ShareController:
 
     def state(self) -> ShareState:
         """What `resume` goes on from."""
-        return ShareState(self.wanted, tuple(self._recent), self._seen, self._owed)
+        forecasts, checked = tuple(self._forecasts.recent), tuple(self._checked.recent)
+        return ShareState(self.wanted, forecasts, self._seen, self._owed, checked)
 
     @classmethod
     def resume(cls, state: ShareState, *, window: int = WINDOW, horizon: float = HORIZON) -> ShareController:
         """One that decides as the one that gave `state` would. Raises ValueError for a state that none gave."""
-        if not all(math.isfinite(number) for number in (state.owed, *state.recent)) or state.seen < 0:
+        numbers = (state.owed, *state.recent, *state.checked)
+        if not all(math.isfinite(number) for number in numbers) or state.seen < 0:
             raise ValueError("the state of the share controller holds what is no number")
         controller = cls(state.wanted, window=window, horizon=horizon)
-        controller._recent.extend(state.recent[-window:])
-        controller._ranked = sorted(controller._recent)
+        controller._forecasts = Scores(window, state.recent[-window:])
+        controller._checked = Scores(window, state.checked[-window:])
         controller._seen, controller._owed = state.seen, state.owed
         return controller
-
-    def _rank(self, score: float, turn: float) -> float:
-        """The share of recent scores that are higher, 0..1; equal ones count in part, by whose turn it is."""
-        if not self._ranked:
-            return turn
-        below = bisect_left(self._ranked, score)
-        upto = bisect_right(self._ranked, score)
-        higher, equal = len(self._ranked) - upto, upto - below
-        return (higher + turn * (equal + 1)) / (len(self._ranked) + 1)
-
-    def _remember(self, score: float) -> None:
-        score = max(-1e300, min(1e300, score))
-        if len(self._recent) >= self._window:
-            self._ranked.pop(bisect_left(self._ranked, self._recent.popleft()))
-        self._recent.append(score)
-        insort(self._ranked, score)
 
 
 def _evenly(scores: Iterable[float], most: int) -> list[float]:

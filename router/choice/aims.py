@@ -124,8 +124,8 @@ class ShareAim:
         self, options: Sequence[Option], reference: Option, drafted: Option, good: float
     ) -> tuple[float, bool]:
         worth = saved(reference, drafted)
-        needed = reference.quality - self._price() * worth
-        return needed, self._controller.decide((reference.quality - good) / worth)
+        needed = reference.quality - self._price(checked=True) * worth
+        return needed, self._controller.decide((reference.quality - good) / worth, checked=True)
 
     def answered(self, reference: bool, counted: bool | None) -> None:
         if counted is None:
@@ -133,9 +133,9 @@ class ShareAim:
         elif counted != reference:  # the one that was decided for could not answer
             self._controller.correct(reference)
 
-    def _price(self) -> float:
+    def _price(self, *, checked: bool = False) -> float:
         """The gain from which the reference answers, for its full cost; none is worth more than `_MOST`."""
-        return min(_MOST, max(-_MOST, self._controller.threshold()))
+        return min(_MOST, max(-_MOST, self._controller.threshold(checked=checked)))
 
     @property
     def _wanted(self) -> str:

@@ -140,3 +140,17 @@ def test_of_several_cheap_models_the_best_for_its_cost_answers() -> None:
     near = Option(model="near", quality=0.8, deviation=0.0, cost=0.1)
     assert KnobAim(0.7).pick([*every, near], reference, sureness=1, checks=False, dry=False).option is near
     assert KnobAim(1.0).pick(every, reference, sureness=1, checks=False, dry=False).option is reference
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.2), (0.6, 1.0)])
+def test_a_share_is_held_at_once_however_checks_judge(low: float, high: float) -> None:
+    """Judgements may be stricter, or milder, than forecasts were."""
+    draw, controller = random.Random(5), ShareController(0.4)
+    controller.expect([draw.uniform(0.2, 0.6) for _ in range(256)])
+    aim, reached = ShareAim(controller), 0
+    for _ in range(100):
+        both, reference = options(draw.uniform(0.2, 0.6), deviation=5.0)
+        pick = aim.pick(both, reference, sureness=1.0, checks=True, dry=False)
+        assert pick.outlook == "unsure"
+        reached += aim.verdict(both, reference, pick.option, 0.9 - draw.uniform(low, high))[1]
+    assert reached / 100 == pytest.approx(0.4, abs=0.05)
