@@ -223,7 +223,8 @@ class House:
         prices = prices_of(loaded)  # before anything is started: this is what a new model lacks most often
         gone = await self.fleet.sail(loaded)
         self.choice.places = head_places(loaded, self.registry)
-        setup = setup_of(loaded, self.fleet, prices, self.choice)
+        # What was learned, and the prompts, are read beside the requests.
+        setup = await asyncio.to_thread(setup_of, loaded, self.fleet, prices, self.choice)
         old, self.pipeline.setup = self.pipeline.setup, setup
         self.keys.configure(declared_keys(loaded.config), loaded.config.tenants)
         # The last request that began with the old setup lets go of it, and only then may its upstreams close.

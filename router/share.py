@@ -13,8 +13,6 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable
 
-from msgspec import Struct
-
 WINDOW = 512
 """Recent scores that a new one is ranked among: some 20 kB, and ranks within two hundredths."""
 HORIZON = 40.0
@@ -23,16 +21,6 @@ benchmarks/routing.py, which measures it on forty); a longer one bends the order
 
 _TURN = (math.sqrt(5) - 1) / 2
 """Multiples of it, less their whole part, fill the span from 0 to 1 evenly: how equal scores take turns."""
-
-
-class ShareState(Struct, frozen=True):
-    """All that a controller knows, exactly: what survives a restart."""
-
-    wanted: float
-    recent: tuple[float, ...]
-    seen: int
-    owed: float
-    checked: tuple[float, ...] = ()
 
 
 class Scores:
@@ -121,7 +109,7 @@ class ShareController:
         turn = self._seen * _TURN % 1.0
         allowed = self.wanted + (self._owed + self.wanted * weight) / self._horizon if 0 < self.wanted < 1 else 0.0
         strong = self.wanted == 1 or (turn if math.isnan(score) else scores.rank(score, turn)) < allowed
-        self._owed += weight * (self.wanted - strong)
+        self._owe(weight * (self.wanted - strong))
         if not math.isnan(score):
             scores.add(score)
         return strong
@@ -143,34 +131,15 @@ class ShareController:
 
     def count(self, strong: bool, weight: float = 1.0) -> None:
         """A request was answered without having been decided here: by the strong model, or not."""
-        self._owed += weight * (self.wanted - strong)
+        self._owe(weight * (self.wanted - strong))
 
     def correct(self, strong: bool, weight: float = 1.0) -> None:
         """A decision was carried out the other way round: the strong model answered after all, or did not."""
-        self._owed += weight * (-1 if strong else 1)
+        self._owe(weight * (-1 if strong else 1))
 
-    def aim(self, wanted: float) -> None:
-        """Want another share from now on; nothing is owed of the old one. Raises ValueError outside 0..1."""
-        if not 0 <= wanted <= 1:
-            raise ValueError(f"the wanted share is {wanted}, which is not in 0..1")
-        self.wanted, self._owed = wanted, 0.0
-
-    def state(self) -> ShareState:
-        """What `resume` goes on from."""
-        forecasts, checked = tuple(self._forecasts.recent), tuple(self._checked.recent)
-        return ShareState(self.wanted, forecasts, self._seen, self._owed, checked)
-
-    @classmethod
-    def resume(cls, state: ShareState, *, window: int = WINDOW, horizon: float = HORIZON) -> ShareController:
-        """One that decides as the one that gave `state` would. Raises ValueError for a state that none gave."""
-        numbers = (state.owed, *state.recent, *state.checked)
-        if not all(math.isfinite(number) for number in numbers) or state.seen < 0:
-            raise ValueError("the state of the share controller holds what is no number")
-        controller = cls(state.wanted, window=window, horizon=horizon)
-        controller._forecasts = Scores(window, state.recent[-window:])
-        controller._checked = Scores(window, state.checked[-window:])
-        controller._seen, controller._owed = state.seen, state.owed
-        return controller
+    def _owe(self, more: float) -> None:
+        """A debt beyond the horizon is let go: a model that was down for an hour is not made up for by a flood."""
+        self._owed = max(-self._horizon, min(self._horizon, self._owed + more))
 
 
 def _evenly(scores: Iterable[float], most: int) -> list[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from math import isfinite, nan
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,10 +13,7 @@ from contracts.ports import CheckTerms, Draft, Query
 from heads.checks import CheckHead
 from heads.signals import Signals
 from router.choice.opinions import Opinions
-from router.choice.shelf import Learned
-
-if TYPE_CHECKING:
-    from contracts.ports import Vector
+from router.choice.reading import read
 
 _TOLD = (
     *("mean_logp", "entropy", "margin", "lowest", "answer_tokens"),
@@ -27,12 +23,11 @@ _TOLD = (
 
 
 class Judged(Struct, frozen=True, kw_only=True):
-    """`good`: the probability that the answer is good enough. `degraded` names what failed, or is empty."""
+    """`good`: the probability that the answer is good enough."""
 
     good: float
     reasons: tuple[str, ...]
     signals: Mapping[str, float]
-    degraded: str = ""
 
 
 class Checking:
@@ -57,25 +52,21 @@ class Checking:
         self._default = CheckHead.default()
 
     async def judge(
-        self, query: Query, text: str, vector: Vector | None, intent: str, draft: Draft, learned: Learned | None
+        self, query: Query, draft: Draft, head: CheckHead | None, *, intent: str, forecast: float
     ) -> Judged:
-        """Judge `draft`. Without a head of its own the route judges by a cautious guess."""
-        head = learned.check if learned is not None and learned.check is not None else self._default
+        """Judge `draft`, of which `forecast` was expected. Without a `head` it is done by a cautious guess."""
+        text = read(query).text
         signals = Signals.of_tokens(
             draft.logprobs,
-            answer=draft.text,
+            # What a tool call says is in its arguments, which only the client's tool can judge.
+            answer=None if draft.tool_calls else draft.text,
             question=text,
             finish=draft.finish or None,
             wants_json=draft.whole and _wants_json(query),
+            forecast_good=forecast,
         )
-        if draft.tool_calls:  # what it says is in its arguments, which only the client's tool can judge
-            signals = replace(signals, answer=None)
-        if learned is not None and learned.quality is not None and vector is not None:
-            forecast = learned.quality.forecast(text, vector)
-            expected = {each.model: each.quality for each in forecast.expected}
-            signals = replace(signals, forecast_good=expected.get(draft.model))
         signals = await self._asked(query, text, draft, signals)
-        checked = head.judge(signals, intent)
+        checked = (head or self._default).judge(signals, intent)
         return Judged(
             good=checked.good,
             reasons=checked.reasons,

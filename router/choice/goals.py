@@ -27,6 +27,13 @@ class Option(Struct, frozen=True, kw_only=True):
     deviation: float
     cost: float
     latency_ms: float | None = None
+    stay: float = 0.0
+    """What it is worth, in quality, that it has the conversation already."""
+
+    @property
+    def worth(self) -> float:
+        """What it is weighed by."""
+        return self.quality + self.stay
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -74,14 +81,14 @@ def by_floor(options: Sequence[Option], reference: Option, floor: float, surenes
     """
     cheap = sorted((option for option in options if option.cost < reference.cost), key=lambda option: option.cost)
     for option in cheap:
-        if option.quality - sureness * option.deviation >= floor:
+        if option.worth - sureness * option.deviation >= floor:
             return Pick(
                 option=option,
                 outlook="local",
                 reason=f"the cheapest that is predicted to reach {floor:g}: {_predicted(option)}",
-                otherwise=f"a floor above {option.quality - sureness * option.deviation:.3f}",
+                otherwise=f"a floor above {option.worth - sureness * option.deviation:.3f}",
             )
-    hopeful = [option for option in cheap if option.quality + sureness * option.deviation >= floor]
+    hopeful = [option for option in cheap if option.worth + sureness * option.deviation >= floor]
     if hopeful and checks:
         return Pick(
             option=hopeful[0],
@@ -100,8 +107,8 @@ def by_floor(options: Sequence[Option], reference: Option, floor: float, surenes
 def _lower_floor(cheap: Sequence[Option], sureness: Sureness) -> str:
     if not cheap:
         return "a cheaper candidate"
-    best = max(cheap, key=lambda option: option.quality - sureness * option.deviation)
-    return f"a floor of {max(0.0, best.quality - sureness * best.deviation):.3f} or less, for {best.model}"
+    best = max(cheap, key=lambda option: option.worth - sureness * option.deviation)
+    return f"a floor of {max(0.0, best.worth - sureness * best.deviation):.3f} or less, for {best.model}"
 
 
 def rival(options: Sequence[Option], reference: Option) -> tuple[Option, float, float] | None:
@@ -119,7 +126,7 @@ def rival(options: Sequence[Option], reference: Option) -> tuple[Option, float, 
 
 
 def _rate(reference: Option, option: Option) -> float:
-    return (reference.quality - option.quality) / saved(reference, option)
+    return (reference.worth - option.worth) / saved(reference, option)
 
 
 def saved(reference: Option, option: Option) -> float:
@@ -143,7 +150,7 @@ def by_price(
         return Pick(option=reference, outlook="hosted", reason="nothing cheaper can answer")
     hardest, rate, deviation = found
     best = best_at(options, reference, price) if rate < price else reference
-    told = f"a gain of {reference.quality - hardest.quality:+.3f} over {hardest.model}"
+    told = f"a gain of {reference.worth - hardest.worth:+.3f} over {hardest.model}"
     turning = f"a price of {rate:.3f} in place of {price:.3f}"
     if checks and abs(rate - price) < sureness * deviation:
         cheap = best if best is not reference else hardest
@@ -164,8 +171,8 @@ def best_at(options: Sequence[Option], reference: Option, price: float) -> Optio
     """Of the options cheaper than the reference, the one with the most quality left after its cost at `price`."""
     cheaper = [option for option in options if option.cost < reference.cost]
     if price == math.inf:  # a share of nought: only cost counts
-        return min(cheaper, key=lambda option: (option.cost, -option.quality))
-    return max(cheaper, key=lambda option: option.quality - price * option.cost / reference.cost)
+        return min(cheaper, key=lambda option: (option.cost, -option.worth))
+    return max(cheaper, key=lambda option: option.worth - price * option.cost / reference.cost)
 
 
 def _predicted(option: Option) -> str:

@@ -118,12 +118,12 @@ class LearnedChoice:
         """Judge the cheap answer, and say whether the reference is asked."""
         if self._checking is None:
             return decision
-        text = read(query).text
-        vector = await self._vector(text)
-        judged = await self._checking.judge(query, text, vector, decision.intent, draft, self._learned(query))
-        options, _ = within(options_in(decision.candidates), self._terms.bounds)
-        reference = reference_of(options, self._terms.reference)
+        options = options_in(decision.candidates)
         drafted = next(option for option in options if option.model == draft.model)
+        head = learned.check if (learned := self._learned(query)) is not None else None
+        judged = await self._checking.judge(query, draft, head, intent=decision.intent, forecast=drafted.quality)
+        within_bounds, _ = within(options, self._terms.bounds)
+        reference = reference_of(within_bounds, self._terms.reference)
         needed, escalated = self._aims(query.tenant).verdict(options, reference, drafted, judged.good)
         check = Check(
             model=draft.model,
@@ -132,7 +132,6 @@ class LearnedChoice:
             escalated=escalated,
             reasons=judged.reasons,
             signals=judged.signals,
-            degraded=judged.degraded,
         )
         return replace(decision, check=check)
 

@@ -6,7 +6,6 @@ It outlives a reload of the configuration; each worker has its own, and averages
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 
 from contracts.records import UsageEvent
 from router.share import ShareController
@@ -59,10 +58,6 @@ class RouteMemory:
     def answer_tokens(self, model: str) -> int:
         """How long an answer of `model` usually is."""
         return round(self._lengths.get(model, _USUAL_ANSWER))
-
-    def shares(self) -> Mapping[str, tuple[float, float]]:
-        """By controller: the share that is wanted, and what is owed of it."""
-        return {name: (controller.wanted, controller.owed) for name, controller in self.controllers.items()}
 
 
 def _own_latency(event: UsageEvent) -> float:

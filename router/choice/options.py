@@ -46,10 +46,11 @@ def options_of(
         options.append(
             Option(
                 model=model,
-                quality=min(1.0, predicted.quality + (stay if model == kept else 0.0)),
+                quality=predicted.quality,
                 deviation=predicted.deviation,
                 cost=float(prices.cost(model, usage)),
                 latency_ms=memory.p95_ms(model),
+                stay=stay if model == kept else 0.0,
             )
         )
     return options
@@ -58,7 +59,7 @@ def options_of(
 def reference_of(options: Sequence[Option], wanted: str) -> Option:
     """What others are measured against: the option that is `wanted`, or where it cannot answer, the best."""
     named = next((option for option in options if option.model == wanted), None)
-    return named or max(options, key=lambda option: option.quality)
+    return named or max(options, key=lambda option: option.worth)
 
 
 def options_in(candidates: Sequence[Candidate]) -> list[Option]:

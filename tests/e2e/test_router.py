@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
@@ -203,10 +202,8 @@ def test_without_the_encoder_the_default_model_answers(weir: RunningWeir, blow: 
     child = encoder_of(weir)
     os.kill(child, blow)
     try:
-        began = time.monotonic()
         _, headers = ask(weir, questions()[0][5])
         assert (headers["x-weir-model"], headers["x-weir-degraded"]) == ("large", "encoder")
-        assert time.monotonic() - began < 10
         assert 'weir_degraded_total{part="encoder"} 1.0' in metrics(weir)
     finally:
         if blow == signal.SIGSTOP:

@@ -52,7 +52,8 @@ def checking(
 async def judged(
     drafted: Draft, asked: Query | None = None, by: Checking | None = None, learned: Learned | None = None
 ) -> Judged:
-    return await (by or checking()).judge(asked or query(), QUESTION, None, "unknown", drafted, learned)
+    head = learned.check if learned is not None else None
+    return await (by or checking()).judge(asked or query(), drafted, head, intent="unknown", forecast=0.5)
 
 
 @asynccontextmanager
@@ -64,9 +65,8 @@ async def asking(folder: Path, *upstreams: PlainUpstream) -> AsyncIterator[tuple
 
 async def test_where_nothing_was_learned_a_cautious_guess_judges() -> None:
     got = await judged(draft())
-    signals = Signals.of_tokens((), answer=ANSWER, question=QUESTION, finish="stop")
+    signals = Signals.of_tokens((), answer=ANSWER, question=QUESTION, finish="stop", forecast_good=0.5)
     assert got.good == CheckHead.default().judge(signals).good
-    assert got.degraded == ""
     assert 0.1 < got.good < 0.9
 
 
@@ -82,14 +82,14 @@ async def test_a_head_that_was_learned_judges_instead() -> None:
 async def test_the_surer_its_tokens_the_better_and_the_figures_are_shown() -> None:
     sure, unsure = await judged(draft(share=0.99)), await judged(draft(share=0.3))
     assert sure.good > unsure.good
-    assert set(sure.signals) == {"mean_logp", "entropy", "margin", "lowest", "answer_tokens"}
+    assert set(sure.signals) == {"mean_logp", "entropy", "margin", "lowest", "answer_tokens", "forecast_good"}
     assert sure.signals["mean_logp"] == pytest.approx(log(0.99), abs=1e-4)
     assert unsure.signals["lowest"] == pytest.approx(0.3)
     assert any("token probabilities" in reason for reason in unsure.reasons)
 
 
-async def test_without_them_nothing_is_shown() -> None:
-    assert (await judged(draft())).signals == {}
+async def test_without_them_only_the_forecast_is_shown() -> None:
+    assert (await judged(draft())).signals == {"forecast_good": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ async def test_votes_and_its_own_view_count_too(tmp_path: Path) -> None:
     small = PlainUpstream("small", whole(ANSWER), whole(ANSWER))
     async with asking(tmp_path, small) as (works, opinions):
         got = await judged(draft(), by=checking(opinions, votes=2))
-        assert got.signals == {"vote_share": 1.0}
+        assert got.signals == {"vote_share": 1.0, "forecast_good": 0.5}
         assert len(works.events) == 2
     itself = PlainUpstream("small", whole("NO"))
     async with asking(tmp_path / "another", itself) as (_, opinions):
         got = await judged(draft(), by=checking(opinions, itself=True))
-        assert got.signals == {"self_check": 0.0}
+        assert got.signals == {"forecast_good": 0.5, "self_check": 0.0}
 
 
 async def test_opinions_that_cannot_be_had_are_left_out(tmp_path: Path) -> None:

@@ -165,9 +165,9 @@ async def test_a_preview_changes_nothing(taught: Path) -> None:
     policy = choice(everyone(taught), ShareAim(controller), explore=0.5)
     for _ in range(5):
         await policy.choose(query(COOKING), MODELS)
-    before = controller.state()
+    before = (controller.owed, controller.threshold())
     first = [await policy.choose(query(BRAKES), MODELS, dry=True) for _ in range(20)]
-    assert controller.state() == before
+    assert (controller.owed, controller.threshold()) == before
     assert {one.model for one in first} == {first[0].model}
 
 
@@ -287,3 +287,18 @@ def _any() -> Any:
 
         _KNOWN.append(choice(everyone(teach(Path(mkdtemp()))), FLOOR))
     return _KNOWN[0]
+
+
+async def test_staying_counts_for_the_choice_and_not_as_quality(taught: Path, tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions")
+    policy = choice(everyone(taught), KnobAim(0.6), sessions=sessions, stay=0.3)
+    first = query(TIDES)
+    alone = await policy.choose(first, MODELS)
+    policy.settled(first, answered("large"))
+    said = turns(("user", TIDES), ("assistant", "At noon."), ("user", TIDES))
+    later = await policy.choose(query("", messages=said), MODELS)
+    assert (alone.model, later.model) == ("small", "large")
+    assert {one.model: one.quality for one in alone.candidates} == {
+        one.model: one.quality for one in later.candidates
+    }
+    sessions.close()

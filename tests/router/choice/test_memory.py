@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from contracts.records import AttemptRecord, UsageEvent
 from contracts.usage import TokenUsage, UsageSource
 from router.choice.memory import RouteMemory
-from router.share import ShareController
 
 
 def event(latency_ms: float = 100.0, model: str = "small", **more: Any) -> UsageEvent:
@@ -98,14 +97,6 @@ def test_nor_does_what_broke_off() -> None:
         memory.settled(event(outcome="failed", model=""))
         memory.settled(event(model=""))
     assert (memory.p95_ms("small"), memory.answer_tokens("small"), memory.p95_ms("")) == (None, 256, None)
-
-
-def test_shares_are_those_of_its_controllers() -> None:
-    memory = RouteMemory()
-    controller = memory.controllers["acme"] = ShareController(0.25)
-    assert memory.shares() == {"acme": (0.25, 0.0)}
-    controller.decide(1.0)
-    assert memory.shares() == {"acme": (0.25, controller.owed)}
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=20, max_size=300))

@@ -81,9 +81,9 @@ def test_it_costs_what_its_own_answers_are_long_and_is_as_slow() -> None:
 
 def test_the_model_that_has_the_conversation_is_worth_more_and_has_its_beginning_cached() -> None:
     small, large = options("small", "large", kept="small", stay=0.2)
-    assert [small.quality, large.quality] == pytest.approx([0.7, 0.9])
+    assert [small.quality, large.quality] == pytest.approx([0.5, 0.9])  # what was predicted stays what it is
+    assert [small.worth, large.worth] == pytest.approx([0.7, 0.9])
     assert small.cost == pytest.approx((200 + 0.1 * 800 + 2 * 256) * 1e-6)
-    assert options("large", kept="large", stay=0.2)[0].quality == 1.0
 
 
 def test_a_model_of_which_nothing_is_predicted_is_no_option() -> None:
