@@ -17,7 +17,7 @@ from distill.off_policy import Estimate, evaluate
 from distill.traffic import Asked
 from heads.quality import QualityHead
 from router.choice.goals import Option, by_floor, by_price, rival
-from router.config.schema import Goal
+from router.config.policies import Goal
 
 Floats = NDArray[np.float64]
 

@@ -30,7 +30,7 @@ from registry.store import Registry
 from router.access import Operators
 from router.choice.fixed import FixedChoice, MissingChoice, NamedChoice
 from router.choice.parts import EVERYONE, ChoiceParts, Place
-from router.config import schema
+from router.config import policies, schema
 from router.config.load import Loaded
 from router.setup import Access, CacheRule, Deployment, Learning, Plan, Setup
 from router.upstreams.fleet import Fleet
@@ -48,9 +48,9 @@ log = logging.getLogger("weir")
 
 def policy_of(name: str, route: schema.Route, config: schema.Config, prices: Prices, parts: ChoiceParts) -> Policy:
     match route.policy:
-        case schema.FixedPolicy():
+        case policies.FixedPolicy():
             return FixedChoice(route.policy.choose)
-        case schema.LearnedPolicy():
+        case policies.LearnedPolicy():
             try:  # needs numpy, which a Weir of fixed choices need not have
                 from router.choice.wiring import learned_choice
             except ImportError as error:
@@ -59,14 +59,14 @@ def policy_of(name: str, route: schema.Route, config: schema.Config, prices: Pri
             return learned_choice(name, route, route.policy, config, prices, parts)
 
 
-def head_places(loaded: Loaded, registry: Registry) -> Callable[[str, schema.LearnedPolicy], Mapping[str, Place]]:
+def head_places(loaded: Loaded, registry: Registry) -> Callable[[str, policies.LearnedPolicy], Mapping[str, Place]]:
     """Where the heads of routes lie: in the folder that the configuration names, or where the alias points.
 
     In the registry a route's heads have its name; those of a tenant's own traffic, the tenant's after it. Where
     tenants learn apart, what all of them taught together is not in use any more.
     """
 
-    def places(route: str, policy: schema.LearnedPolicy) -> Mapping[str, Place]:
+    def places(route: str, policy: policies.LearnedPolicy) -> Mapping[str, Place]:
         if policy.artefact is not None:
             return {EVERYONE: _folder_place(loaded.folder / policy.artefact)}
         settings = loaded.config.routes.get(route)
@@ -197,7 +197,7 @@ def learning_of(route: schema.Route) -> Learning | None:
     """What is written down of a route's traffic."""
     if route.learning is None:
         return None
-    named = route.policy.reference if isinstance(route.policy, schema.LearnedPolicy) else None
+    named = route.policy.reference if isinstance(route.policy, policies.LearnedPolicy) else None
     return Learning(
         reference=named or route.candidates[0],
         judge=route.learning.judge or "",
@@ -253,7 +253,7 @@ def cache_settings(loaded: Loaded, state: Path, worker: int, workers: int) -> Ca
 
 
 def learns(route: schema.Route) -> bool:
-    return isinstance(route.policy, schema.LearnedPolicy)
+    return isinstance(route.policy, policies.LearnedPolicy)
 
 
 def encoder_of(loaded: Loaded, state: Path) -> tuple[KeptProcess | None, EncoderClient | None]:

@@ -150,7 +150,7 @@ def evaluate(config: Path, route: str, tenant: str | None, version: str, encoder
     from distill.traffic import read_traffic
     from heads.quality import QualityHead
     from router.choice.shelf import QUALITY
-    from router.config.schema import Goal, LearnedPolicy
+    from router.config.policies import Goal, LearnedPolicy
 
     policy = about.settings.policy
     goal = policy.goal if isinstance(policy, LearnedPolicy) else Goal(share=0.5)

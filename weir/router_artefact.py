@@ -18,7 +18,7 @@ from rich.progress import Progress
 from registry.faults import RegistryFault
 from registry.routers import ROUTER, artefact_name
 from registry.store import Registry, StoredArtefact
-from router.config import schema
+from router.config import policies, schema
 from router.config.load import Loaded
 from router.learning.notebook import notebook_path
 from weir.state import read_config, state_dir
@@ -40,7 +40,7 @@ class Subject(Struct, frozen=True):
     @property
     def reference(self) -> str:
         policy = self.settings.policy
-        named = policy.reference if isinstance(policy, schema.LearnedPolicy) else None
+        named = policy.reference if isinstance(policy, policies.LearnedPolicy) else None
         return named or self.settings.candidates[0]
 
     @property

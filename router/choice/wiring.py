@@ -14,14 +14,14 @@ from router.choice.learned import LearnedChoice, Terms
 from router.choice.memory import RouteMemory
 from router.choice.parts import ChoiceParts
 from router.choice.shelf import HeadShelf
-from router.config import schema
+from router.config import policies, schema
 from router.share import ShareController
 
 
 def learned_choice(
     name: str,
     route: schema.Route,
-    policy: schema.LearnedPolicy,
+    policy: policies.LearnedPolicy,
     config: schema.Config,
     prices: Prices,
     parts: ChoiceParts,
@@ -57,7 +57,7 @@ def learned_choice(
     )
 
 
-def _ability(model: str, policy: schema.LearnedPolicy, config: schema.Config) -> Ability:
+def _ability(model: str, policy: policies.LearnedPolicy, config: schema.Config) -> Ability:
     can = config.models[model]
     only = policy.only.get(model)
     return Ability(
@@ -70,7 +70,7 @@ def _ability(model: str, policy: schema.LearnedPolicy, config: schema.Config) ->
     )
 
 
-def _aims(goal: schema.Goal, memory: RouteMemory) -> Callable[[str], Aim]:
+def _aims(goal: policies.Goal, memory: RouteMemory) -> Callable[[str], Aim]:
     """A goal that is held over time is held for each tenant; the others know no time."""
     if goal.quality_floor is not None:
         floor = FloorAim(goal.quality_floor)
@@ -92,7 +92,7 @@ def _aims(goal: schema.Goal, memory: RouteMemory) -> Callable[[str], Aim]:
     return aim
 
 
-def _checking(check: schema.AnswerCheck | None, parts: ChoiceParts) -> Checking | None:
+def _checking(check: policies.AnswerCheck | None, parts: ChoiceParts) -> Checking | None:
     if check is None:
         return None
     terms = CheckTerms(logprobs=check.logprobs, first_tokens=check.first_tokens, hold_s=check.hold_seconds)

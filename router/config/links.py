@@ -12,7 +12,7 @@ from typing import Any
 
 from contracts.records import DIRECT
 from router.config.problems import Place, did_you_mean, dotted
-from router.config.schema import REFERENCE
+from router.config.values import REFERENCE
 
 Finding = tuple[Place, str, str]
 """Where, what, and what to do about it."""

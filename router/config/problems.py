@@ -15,7 +15,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from router.config.schema import Config, Section
+from router.config.schema import Config
+from router.config.values import Section
 
 Place = tuple[str | int, ...]
 """Where something stands in the file: names of settings and places in lists, from the top."""

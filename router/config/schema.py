@@ -7,84 +7,23 @@ written, so that a wrong type in one place hides no wrong name in another.
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    Tag,
-    WithJsonSchema,
-    model_validator,
+from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag
+
+from router.config.policies import FixedPolicy, Learning, Policy
+from router.config.values import (
+    Address,
+    FilePath,
+    FolderPath,
+    KeyHash,
+    Name,
+    OptionName,
+    Phrase,
+    Secret,
+    Section,
 )
-
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_HASH = re.compile(r"sha256:[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-_SECRETIVE = re.compile(r"(^|_)(key|secret|token|password|credentials)$")
-_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
-
-
-def _secret(value: str) -> str:
-    if not REFERENCE.fullmatch(value):
-        raise ValueError("write secrets as environment references, such as ${OPENAI_API_KEY}, never in the file")
-    return value
-
-
-def _key_hash(value: str) -> str:
-    if not _HASH.fullmatch(value):
-        raise ValueError("must be 'sha256:' and 64 hex digits; `weir keys hash` prints it for a key")
-    return value
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("must be 1 to 128 letters, digits or . _ : / -, and start with a letter or digit")
-    return value
-
-
-def _address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value):
-        raise ValueError("must start with http:// or https:// and name a host, without query or fragment")
-    if "@" in value.split("/", 3)[2]:
-        raise ValueError("must hold no user or password; write the secret as `api_key`, by reference")
-    return value.rstrip("/")
-
-
-def _option_name(value: str) -> str:
-    if _SECRETIVE.search(value):
-        raise ValueError("leave this secret to the environment, where litellm looks for it; never write it here")
-    return value
-
-
-def _shown_as(form: str, pattern: re.Pattern[str]) -> WithJsonSchema:
-    """How the JSON schema shows a string that is checked here, with a better message than a pattern gives."""
-    return WithJsonSchema({"type": "string", "format": form, "pattern": f"^{pattern.pattern}$"})
-
-
-Secret = Annotated[str, AfterValidator(_secret), _shown_as("reference", REFERENCE)]
-KeyHash = Annotated[str, AfterValidator(_key_hash), _shown_as("hash", _HASH)]
-Name = Annotated[str, AfterValidator(_name), _shown_as("name", _NAME)]
-OptionName = Annotated[str, AfterValidator(_option_name)]
-Address = Annotated[str, AfterValidator(_address), _shown_as("address", _ADDRESS)]
-FolderPath = Annotated[
-    str, Field(min_length=1), WithJsonSchema({"type": "string", "format": "folder", "minLength": 1})
-]
-FilePath = Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string", "format": "path", "minLength": 1})]
-
-
-Phrase = Annotated[str, Field(pattern=r"\S")]
-"""A word or several, not blank."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Server(Section):
@@ -316,138 +255,6 @@ class Prompt(Section):
     file: FilePath = Field(description="Path of the text, relative to this config.")
     merge: Literal["prepend", "append", "replace", "only-if-absent"] = Field(
         "prepend", description="What becomes of a system message that the client sent."
-    )
-
-
-class FixedPolicy(Section):
-    """Always the same choice."""
-
-    kind: Literal["fixed"] = Field(description="Says which kind of policy this is.")
-    choose: Name | None = Field(None, description="The candidate to choose; left out, the first.")
-
-
-class Goal(Section):
-    """What a route wants of its choices: one of the first four, within the bounds of the last two."""
-
-    quality_floor: float | None = Field(
-        None, gt=0, lt=1, description="The cheapest candidate whose answer is good enough with this probability."
-    )
-    knob: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="1 looks at quality alone; less, and the reference is worth its full cost only where it is "
-        "expected to be better by one less this: at 0.7, by 0.3.",
-    )
-    share: float | None = Field(
-        None, ge=0, le=1, description="Share of requests that the reference answers, where it gains most."
-    )
-    spend: Decimal | None = Field(
-        None, gt=0, max_digits=18, decimal_places=9, description="Dollars that a request costs on average."
-    )
-    max_cost: Decimal | None = Field(
-        None, gt=0, max_digits=18, decimal_places=9, description="Dollars that no request is expected to exceed."
-    )
-    max_p95_ms: PositiveFloat | None = Field(
-        None, description="Milliseconds; candidates whose 95th percentile is above are passed over."
-    )
-
-    @model_validator(mode="after")
-    def _one_goal(self) -> Self:
-        given = [name for name in _GOALS if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"must have exactly one of {', '.join(_GOALS)}; it has {' and '.join(given) or 'none'}"
-            )
-        return self
-
-
-_GOALS = ("quality_floor", "knob", "share", "spend")
-
-
-class AnswerCheck(Section):
-    """How a cheap model's answer is judged before the client has it, where nothing sure is known beforehand."""
-
-    logprobs: int = Field(
-        2,
-        ge=0,
-        le=20,
-        description="Ask the model for log probabilities, with so many alternatives for each token; 0: do not.",
-    )
-    first_tokens: PositiveInt | None = Field(
-        24, description="Of a stream, judge so many tokens and hold back no more. Null: all of it."
-    )
-    hold_seconds: PositiveFloat = Field(3, description="Hold a stream back no longer than this.")
-    second: Name | None = Field(
-        None, description="Another cheap model, asked as well: where both agree, the answer is likelier right."
-    )
-    votes: int = Field(0, ge=0, le=8, description="Ask the same model so many times more, and see how many agree.")
-    self_check: bool = Field(False, description="Ask the model whether its own answer is right.")
-
-
-class LearnedPolicy(Section):
-    """The candidate that serves the goal best, by what was learned of their answers."""
-
-    kind: Literal["learned"] = Field(description="Says which kind of policy this is.")
-    goal: Goal = Field(description="What is wanted.")
-    reference: Name | None = Field(
-        None, description="The candidate that others are measured against. Left out, the first one."
-    )
-    artefact: FolderPath | None = Field(
-        None,
-        description="Folder that `weir router train --out` wrote, relative to this config; for all tenants. Left "
-        "out, what `alias` names in the registry for this route and tenant.",
-    )
-    alias: Name = Field("production", description="Alias of the artefact in the registry.")
-    only: dict[Name, tuple[Name, ...]] = Field(
-        default_factory=dict,
-        description="Intents that a candidate may answer; those left out, and `unknown`, go to the others.",
-    )
-    sureness: float = Field(
-        1.0, ge=0, le=10, description="Standard errors by which a prediction must clear the goal to count as sure."
-    )
-    stay: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="Gain in quality that a change of model within a conversation must bring, on top of the "
-        "provider's price for reading its beginning again.",
-    )
-    explore: float = Field(
-        0.0,
-        ge=0,
-        le=0.5,
-        description="Share of requests whose model is drawn by lot, so that other policies can be tried on a log.",
-    )
-    check: AnswerCheck | None = Field(
-        None, description="Check the answer where the choice is unsure, and ask the reference if it is not good."
-    )
-
-
-Policy = Annotated[FixedPolicy | LearnedPolicy, Field(discriminator="kind")]
-
-
-class Learning(Section):
-    """What is written down of a route's traffic for `weir router train`: questions, and how good answers were."""
-
-    shadow_share: float = Field(
-        0.01,
-        ge=0,
-        le=1,
-        description="Share of requests whose other candidates are asked too, after the client has its answer.",
-    )
-    judge: Name | None = Field(
-        None,
-        description="One of `models`, asked whether two answers say the same. Left out, their words tell.",
-    )
-    same_words: float = Field(
-        0.8, gt=0, le=1, description="Share of common words from which two answers say the same, without a judge."
-    )
-    shared: bool = Field(
-        False, description="All tenants of the route learn together. Off: none learns from another's questions."
-    )
-    max_bytes: PositiveInt = Field(
-        64 * 1024 * 1024, description="Bound on what is kept of each tenant; then the oldest half goes."
     )
 
 

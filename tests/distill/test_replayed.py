@@ -15,7 +15,7 @@ from distill.outcomes import Outcome
 from distill.replayed import Trial, tried
 from distill.traffic import Asked
 from heads.quality import QualityHead
-from router.config.schema import Goal
+from router.config.policies import Goal
 from tests.distill.planted import STRONG_QUALITY, TOPICS, WEAK_QUALITY, queries
 
 MODELS = ("large", "small")

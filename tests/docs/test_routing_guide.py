@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from router.config import schema
+from router.config import policies, schema
 from router.learning.notebook import notebook_path
 from weir.__main__ import main
 
@@ -18,13 +18,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "guides/routing.md").read_text()
 TOLD = set(re.findall(r"`([^`\n]+)`", GUIDE))
 SECTIONS: dict[str, type[schema.Section]] = {
-    "learning": schema.Learning,
-    "policy": schema.LearnedPolicy,
+    "learning": policies.Learning,
+    "policy": policies.LearnedPolicy,
     "server": schema.Server,
     "tenants.*": schema.Tenant,
     "models.*": schema.Model,
-    "goal": schema.Goal,
-    "check": schema.AnswerCheck,
+    "goal": policies.Goal,
+    "check": policies.AnswerCheck,
 }
 
 
@@ -35,7 +35,7 @@ def fields(*sections: type[schema.Section]) -> set[str]:
 def test_its_snippet_is_a_configuration() -> None:
     (snippet,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
     route = schema.Config.model_validate(yaml.safe_load(snippet)).routes["auto"]
-    assert isinstance(route.policy, schema.LearnedPolicy)
+    assert isinstance(route.policy, policies.LearnedPolicy)
     assert route.policy.check is not None
     assert route.learning is not None
 
@@ -95,20 +95,20 @@ def test_the_settings_it_names_exist() -> None:
 def test_each_goal_has_its_row_and_each_row_a_value_that_is_one() -> None:
     rows = re.findall(r"^\| `((\w+): [^`]+)` \|", GUIDE, re.MULTILINE)
     bounds = {"max_cost", "max_p95_ms"}
-    assert {name for _, name in rows} == fields(schema.Goal) - bounds
+    assert {name for _, name in rows} == fields(policies.Goal) - bounds
     for text, _ in rows:
-        schema.Goal.model_validate(yaml.safe_load(text))
+        policies.Goal.model_validate(yaml.safe_load(text))
     assert bounds <= TOLD
 
 
 def test_whatever_looks_like_a_setting_is_one() -> None:
     """Words with an underscore, and what is given a value."""
-    known = fields(*SECTIONS.values()) | fields(schema.FixedPolicy) | {"prompt_cache_key"}
+    known = fields(*SECTIONS.values()) | fields(policies.FixedPolicy) | {"prompt_cache_key"}
     for told in TOLD:
         if match := re.fullmatch(r"([a-z]\w*_\w+)|([a-z]\w*): .+", told):
             assert (match[1] or match[2]) in known, told
     checks = {"second", "votes", "self_check", "first_tokens", "hold_seconds", "logprobs"}
-    assert checks <= fields(schema.AnswerCheck)
+    assert checks <= fields(policies.AnswerCheck)
     assert checks <= {told.partition(":")[0] for told in TOLD}
 
 

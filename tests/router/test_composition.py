@@ -18,7 +18,7 @@ from registry.store import Registry
 from router.choice.parts import EVERYONE, ChoiceParts, Place
 from router.choice.shelf import CHECK, INTENTS, QUALITY, HeadShelf
 from router.composition import head_places, learning_of, prices_of, setup_of
-from router.config import schema
+from router.config import policies
 from router.config.load import Loaded, load
 from router.main import House
 from router.setup import Learning
@@ -76,7 +76,7 @@ def promote(
 def owners(found: Loaded, registry: Registry, route: str) -> dict[str, str]:
     """The versions in use, by whose they are."""
     policy = found.config.routes[route].policy
-    assert isinstance(policy, schema.LearnedPolicy)
+    assert isinstance(policy, policies.LearnedPolicy)
     return {owner: place.version for owner, place in head_places(found, registry)(route, policy).items()}
 
 
@@ -174,7 +174,7 @@ def test_a_registry_that_cannot_be_used_costs_no_start(
 
 def in_folder(found: Loaded, registry: Registry) -> tuple[HeadShelf, Callable[[], Mapping[str, Place]]]:
     policy = found.config.routes["auto"].policy
-    assert isinstance(policy, schema.LearnedPolicy)
+    assert isinstance(policy, policies.LearnedPolicy)
     places = lambda: head_places(found, registry)("auto", policy)  # noqa: E731
     shelf = HeadShelf(places, "topics-1")
     shelf.refresh()

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from router.config.links import FILES, FOLDERS, SECRETS, found
-from router.config.schema import Config, Section
+from router.config.schema import Config
+from router.config.values import Section
 
 
 def sections(kind: type[BaseModel] = Section) -> Iterator[type[BaseModel]]:
