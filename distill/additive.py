@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import lsqr
 
+from distill.boosting import REPEATABLE
 from heads.additive import Additive, Calibration, filled, standardised
 from heads.trees import Trees
 
@@ -24,6 +25,7 @@ Rows = NDArray[np.float64]
 
 _ROUNDS = 100
 _TREES: dict[str, Any] = {
+    **REPEATABLE,
     "num_leaves": 8,
     "learning_rate": 0.05,
     "min_data_in_leaf": 40,
@@ -32,11 +34,6 @@ _TREES: dict[str, Any] = {
     "bagging_freq": 1,
     "lambda_l2": 10.0,
     "boost_from_average": False,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,
-    "seed": 1,
-    "verbose": -1,
 }
 _LINEAR = 0.2
 """The part that the linear score has beside the trees; 0 to .4 make no difference of note on the routing data."""

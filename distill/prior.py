@@ -9,14 +9,13 @@ mean APGR is .556; with equal votes .550, and with one learner of all .539.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import lightgbm
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
+from distill.boosting import boosted
 from heads.prior import Prior, votes
 from heads.queries import features
 from heads.regression import Row
@@ -28,21 +27,7 @@ _ROUNDS = 60
 _MARKS = 8
 """Centres of clusters that a source is known by; one is .002 worse, and 32 are no better."""
 _MARKED = 1500
-_LIGHTGBM: dict[str, Any] = {
-    "objective": "regression",
-    "num_leaves": 4,
-    "learning_rate": 0.04,
-    "min_data_in_leaf": 60,
-    "lambda_l2": 5.0,
-    "feature_fraction": 0.4,
-    "bagging_fraction": 0.7,
-    "bagging_freq": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,
-    "seed": 1,
-    "verbose": -1,
-}
+_LEAVES, _LEAST = 4, 60
 
 
 class Source(Struct, frozen=True):
@@ -85,8 +70,8 @@ def _line(source: Source) -> Row:
 
 
 def _trees(source: Source, rows: NDArray[np.float32]) -> Trees:
-    data = lightgbm.Dataset(rows, source.gains - np.mean(source.gains))
-    return Trees.of_lightgbm(lightgbm.train(_LIGHTGBM, data, num_boost_round=_ROUNDS).dump_model())
+    gains = source.gains - np.mean(source.gains)
+    return boosted(rows, gains, leaves=_LEAVES, least=_LEAST, rounds=_ROUNDS)
 
 
 def _marks(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,9 +8,7 @@ equations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import lightgbm
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import Ridge
 
+from distill.boosting import boosted
 from heads.queries import BUCKETS, features, terms
 from heads.regression import SHARES, Kernel, Regression, Row
 from heads.trees import Trees
@@ -31,21 +30,7 @@ _RIDGE, _WORD_RIDGE = 4.0, 3.0
 _ROUNDS = 150
 _SURE = 96
 """Directions in which it is kept how much was learned."""
-_LIGHTGBM: dict[str, Any] = {
-    "objective": "regression",
-    "num_leaves": 8,
-    "learning_rate": 0.04,
-    "min_data_in_leaf": 20,
-    "lambda_l2": 5.0,
-    "feature_fraction": 0.4,
-    "bagging_fraction": 0.7,
-    "bagging_freq": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,
-    "seed": 1,
-    "verbose": -1,
-}
+_LEAVES, _LEAST = 8, 20
 _AT_ONCE = 4096
 
 
@@ -160,11 +145,9 @@ class Learner:
         smooth, smooth_constant = ridge(self._smooth[where], some, weigh, _RIDGE)
         words = Ridge(alpha=_WORD_RIDGE, solver="sparse_cg", max_iter=60, tol=1e-4)
         words.fit(self._words[where], some, sample_weight=weigh)
-        data = lightgbm.Dataset(self.queries.counts[where], some, weight=weigh)
-        booster = lightgbm.train(_LIGHTGBM, data, num_boost_round=_ROUNDS)
-        return _Part(
-            smooth, smooth_constant, words.coef_, float(words.intercept_), Trees.of_lightgbm(booster.dump_model())
-        )
+        counts = self.queries.counts[where]
+        trees = boosted(counts, some, weigh, leaves=_LEAVES, least=_LEAST, rounds=_ROUNDS)
+        return _Part(smooth, smooth_constant, words.coef_, float(words.intercept_), trees)
 
     def _doubts(self, weight: Row) -> tuple[NDArray[np.float64], float]:
         """`Regression`'s `sure` and `doubt`: the matrix whose square is what labels take from the doubt."""
