@@ -15,9 +15,10 @@ import msgspec
 import orjson
 
 from encoder.card import BUILT, EncoderCard, EncoderFault
+from weir.encoding import session_of
 
 if TYPE_CHECKING:
-    from encoder.session import Session
+    from encoder.session import Backend, Session
 
 _TRIALS = 50
 _INSTALL = "pip install 'weir[semantic]'"
@@ -77,21 +78,21 @@ def build(source: Path | None, target: Path, quiet: bool, as_json: bool) -> None
     epilog="""\b
 Examples:
   weir encoder test "how do I reset my password" "I forgot my password" "what is the weather"
-  weir encoder test --json hello"""
+  weir encoder test --backend openvino --json hello"""
 )
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
 @click.option("--folder", type=_folder, default=BUILT, help="Where it was built.  [default: in Weir's own]")
+@click.option(
+    "--backend",
+    type=click.Choice(["onnxruntime", "openvino"]),
+    default="onnxruntime",
+    show_default=True,
+    help="What runs it.",
+)
 @_json
-def test(texts: tuple[str, ...], folder: Path, as_json: bool) -> None:
+def test(texts: tuple[str, ...], folder: Path, backend: Backend, as_json: bool) -> None:
     """Encode texts: how long each takes, and how near they are to the first in meaning."""
-    try:
-        from encoder.session import Session
-
-        session = Session(folder)
-    except ImportError as error:
-        raise click.ClickException(f"{error}: {_INSTALL}") from error
-    except EncoderFault as error:
-        raise click.ClickException(str(error)) from error
+    session = session_of(folder, backend)
     vectors = session.encode(texts)
     similarities = (vectors @ vectors[0]).tolist()
     rows = [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from encoder.session import Session
+    from encoder.session import Backend, Session
 
 _AT_ONCE = 256
 
@@ -27,12 +27,12 @@ encoder_option = click.option(
 )
 
 
-def session_of(folder: Path) -> Session:
+def session_of(folder: Path, backend: Backend = "onnxruntime") -> Session:
     """Raises click.ClickException with advice."""
     try:
         from encoder.session import Session
 
-        return Session(folder)
+        return Session(folder, backend)
     except ImportError as error:
         raise click.ClickException(f"{error}: pip install 'weir[semantic]'") from error
     except EncoderFault as error:

@@ -6,13 +6,11 @@ somebody promotes it, which holds its evidence against the gate; so training may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
@@ -24,26 +22,22 @@ from weir.encoding import encode_with, encoder_option, session_of
 from weir.router_artefact import (
     KIND,
     Subject,
+    advice,
     artefact_of,
-    config_and_route,
     faults,
+    json_option,
+    need_libraries,
+    of_a_route,
     operator,
     plain,
+    print_json,
     registry_here,
     steps,
     subject,
 )
-from weir.state import config_option
+from weir.router_train import train
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _version = click.argument("version", metavar="VERSION")
-_Command = Callable[..., Any]
-
-
-def _of_a_route(command: _Command) -> _Command:
-    for option in (*reversed(config_and_route), config_option):
-        command = option(command)
-    return command
 
 
 @click.group(
@@ -66,66 +60,7 @@ def router() -> None:
     """
 
 
-@router.command(
-    epilog="""\b
-Examples:
-  weir router train --route auto --tenant acme
-  weir router train --route auto --tenant acme --outcomes evals.jsonl --intents intents.jsonl
-  weir router train --route auto --tenant acme --out router/ --json"""
-)
-@_of_a_route
-@click.option(
-    "--outcomes",
-    "files",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="More scores: JSON lines of {query, model, score}. Can be given several times.",
-)
-@click.option(
-    "--intents",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Examples of intents: JSON lines of {text, intent}; `unknown` is one.",
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder, not the registry."
-)
-@encoder_option
-@_json_option
-def train(
-    config: Path,
-    route: str,
-    tenant: str | None,
-    files: tuple[Path, ...],
-    intents: Path | None,
-    out: Path | None,
-    encoder: Path,
-    as_json: bool,
-) -> None:
-    """Learn from what was written down, measured on questions that were held back."""
-    _need_libraries()
-    about = subject(config, route, tenant)
-    from distill.router import Router, learn_router
-
-    session = session_of(encoder)
-    try:
-        with steps(as_json) as step:
-            lesson = _lesson(about, files, intents, session.card.version)
-            learned: Router = learn_router(lesson, encode_with(session), prior=_prior(), progress=step)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"Nothing could be learned: {error}.\n{_advice(about)}") from error
-    version = _stored(about, learned.files, learned.card, out)
-    if as_json:
-        _print_json({"version": version, "evidence": plain(learned.evidence), "left_out": dict(learned.left_out)})
-        return
-    console = Console()
-    console.print(_evidence(learned.card["evidence"]))
-    for name, why in learned.left_out.items():
-        console.print(f"Not learned: {name} ({escape(why)}).", highlight=False)
-    where = f"in {out}" if out else f"version {version} of {about.name}"
-    console.print(f"Learned: {', '.join(learned.files)}, {where}.", highlight=False)
-    if out is None:
-        owner = f" --tenant {about.owner}" if about.owner else ""
-        console.print(f"Let it decide: weir router promote --route {route}{owner} {version}", highlight=False)
+router.add_command(train)
 
 
 @router.command(
@@ -134,17 +69,17 @@ Examples:
   weir router evaluate --route auto --tenant acme production
   weir router evaluate --route auto --tenant acme 0123456789abcdef --json"""
 )
-@_of_a_route
+@of_a_route
 @_version
 @encoder_option
-@_json_option
+@json_option
 def evaluate(config: Path, route: str, tenant: str | None, version: str, encoder: Path, as_json: bool) -> None:
     """Try an artefact on past requests: quality and cost beside each model alone and a random choice.
 
     VERSION is one, or an alias. It is tried under the route's goal. Requests that it was trained on flatter it:
     train on older lines where you can.
     """
-    _need_libraries()
+    need_libraries()
     about = subject(config, route, tenant)
     from distill.replayed import tried
     from distill.traffic import read_traffic
@@ -168,9 +103,9 @@ def evaluate(config: Path, route: str, tenant: str | None, version: str, encoder
             models = [model for model in about.models if model in head.models]
             trial = tried(head, goal, models, traffic.asked, traffic.scores, vectors)
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{error}.\n{_advice(about)}") from error
+        raise click.ClickException(f"{error}.\n{advice(about)}") from error
     if as_json:
-        _print_json({"version": artefact.version, **plain(trial)})
+        print_json({"version": artefact.version, **plain(trial)})
         return
     console = Console()
     console.print(
@@ -187,7 +122,7 @@ Examples:
   weir router promote --route auto --tenant acme 0123456789abcdef
   weir router promote --route auto --tenant acme 0123456789abcdef --force --reason "an incident, see ticket 12" """
 )
-@_of_a_route
+@of_a_route
 @_version
 @click.option("--alias", default=PRODUCTION, show_default=True, help="The alias to move.")
 @click.option("--reason", default="", help="Why, for the log.")
@@ -199,7 +134,7 @@ Examples:
     help="Another value of one of the gate's rules, such as least_queries=500. Can be given several times.",
 )
 @click.option("--force", is_flag=True, help="Promote what the gate refuses; the log says so. Needs --reason.")
-@_json_option
+@json_option
 def promote(
     config: Path,
     route: str,
@@ -243,7 +178,7 @@ def promote(
         )
     told = {"version": artefact.version, "passed": verdict.passed, "reasons": verdict.reasons, "moved": moved}
     if as_json:
-        _print_json(told)
+        print_json(told)
     else:
         _print_verdict(verdict.reasons)
         click.echo(f"{alias} of {about.name} is {artefact.version} now." if moved else "Nothing was changed.")
@@ -256,23 +191,18 @@ def promote(
 Examples:
   weir router rollback --route auto --tenant acme --reason "too many complaints" """
 )
-@_of_a_route
+@of_a_route
 @click.option("--reason", required=True, help="Why, for the log.")
-@_json_option
+@json_option
 def rollback(config: Path, route: str, tenant: str | None, reason: str, as_json: bool) -> None:
     """Go back to what was in production before."""
     about = subject(config, route, tenant)
     with faults():
         version = registry_here().rollback(KIND, about.name, by=operator(), reason=reason)
     if as_json:
-        _print_json({"version": version})
+        print_json({"version": version})
     else:
         click.echo(f"{PRODUCTION} of {about.name} is {version} again; there is no {PREVIOUS} any more.")
-
-
-def _need_libraries() -> None:
-    if find_spec("lightgbm") is None or find_spec("sklearn") is None:
-        raise click.ClickException("This needs lightgbm and scikit-learn: pip install 'weir[train]'.")
 
 
 def _in_production(about: Subject) -> list[Mapping[str, Any]]:
@@ -282,65 +212,6 @@ def _in_production(about: Subject) -> list[Mapping[str, Any]]:
     except RegistryFault:
         return []
     return list(card.get("evidence", [])) if about.learned(card) else []
-
-
-def _lesson(about: Subject, files: tuple[Path, ...], intents: Path | None, encoder: str) -> Any:
-    from distill.intents import read_examples
-    from distill.outcomes import read_outcomes
-    from distill.router import Lesson
-    from distill.traffic import read_traffic
-
-    traffic = read_traffic(about.lines(), about.route)
-    for file in files:
-        traffic.outcomes.extend(read_outcomes(file))
-    return Lesson(
-        route=about.route,
-        owner=about.owner,
-        reference=about.reference,
-        candidates=about.models,
-        traffic=traffic,
-        examples=read_examples(intents) if intents else (),
-        encoder=encoder,
-    )
-
-
-def _prior() -> Any:
-    """What Weir brings along, where this version does."""
-    from heads.prior import Prior
-    from router.choice.prior import PRIOR
-
-    return Prior.read(PRIOR) if PRIOR.exists() else None
-
-
-def _stored(about: Subject, files: Mapping[str, bytes], card: Mapping[str, Any], out: Path | None) -> str:
-    if out is not None:
-        with faults():
-            out.mkdir(parents=True, exist_ok=True)
-            for name, data in files.items():
-                (out / name).write_bytes(data)
-            (out / "card.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2))
-        return ""
-    with faults():
-        return registry_here().put(KIND, about.name, files, card, by=operator())
-
-
-def _advice(about: Subject) -> str:
-    if about.settings.learning is None:
-        return f"Set `routes.{about.route}.learning`, so that questions and scores are written down."
-    return (
-        "Scores come from shadow calls (`learning.shadow_share`), from POST /v1/decisions/{request_id}/feedback, "
-        "and from files (--outcomes)."
-    )
-
-
-def _evidence(rows: list[Mapping[str, Any]]) -> Table:
-    table = Table(box=SIMPLE)
-    for heading in ("held back", "value", "95 %", "of"):
-        table.add_column(heading, justify="left" if heading == "held back" else "right")
-    for row in rows:
-        interval = f"{row['low']:.3f} to {row['high']:.3f}" if "low" in row and "high" in row else ""
-        table.add_row(escape(row["metric"]), f"{row['value']:.3f}", interval, f"{row['n']:,}")
-    return table
 
 
 def _trial(policies: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -364,7 +235,3 @@ def _trial(policies: Mapping[str, Mapping[str, Any]]) -> Table:
 def _print_verdict(reasons: tuple[str, ...]) -> None:
     for reason in reasons:
         click.echo(reason)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

@@ -6,11 +6,13 @@ import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+import orjson
 from msgspec import Struct
 from rich.console import Console
 from rich.progress import Progress
@@ -21,9 +23,11 @@ from registry.store import Registry, StoredArtefact
 from router.config import policies, schema
 from router.config.load import Loaded
 from router.learning.notebook import notebook_path
-from weir.state import read_config, state_dir
+from weir.state import config_option, read_config, state_dir
 
 EVERYONE = ""
+_Command = Callable[..., Any]
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Subject(Struct, frozen=True):
@@ -140,3 +144,27 @@ config_and_route = (
     click.option("--tenant", help="Whose traffic it learns from; left out where all of them learn together."),
 )
 KIND = ROUTER
+
+
+def need_libraries() -> None:
+    if find_spec("lightgbm") is None or find_spec("sklearn") is None:
+        raise click.ClickException("This needs lightgbm and scikit-learn: pip install 'weir[train]'.")
+
+
+def advice(about: Subject) -> str:
+    if about.settings.learning is None:
+        return f"Set `routes.{about.route}.learning`, so that questions and scores are written down."
+    return (
+        "Scores come from shadow calls (`learning.shadow_share`), from POST /v1/decisions/{request_id}/feedback, "
+        "and from files (--outcomes)."
+    )
+
+
+def of_a_route(command: _Command) -> _Command:
+    for option in (*reversed(config_and_route), config_option):
+        command = option(command)
+    return command
+
+
+def print_json(value: Any) -> None:
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
