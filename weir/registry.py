@@ -66,7 +66,7 @@ Examples:
 @_json_option
 def list_(state: Path | None, kind: str | None, as_json: bool) -> None:
     """List what artefacts there are, and which are in use."""
-    with _faults():
+    with faults():
         found = _registry(state)
         kinds = found.kinds() if kind is None else [kind]
         rows: list[dict[str, Any]] = [
@@ -112,7 +112,7 @@ def show(name: str, version: str, state: Path | None, kind: str, as_json: bool) 
 
     Its files are checked: what is damaged is said, not shown.
     """
-    with _faults():
+    with faults():
         found = _registry(state)
         artefact = found.get(kind, name, version)
         if as_json:
@@ -139,7 +139,7 @@ def log(state: Path | None, name: str | None, verify: bool, as_json: bool) -> No
     """Print who changed what, when and why, the oldest first; or see whether that log is whole."""
     if verify and name is not None:
         raise click.UsageError("--name does not go with --verify: the chain is of the whole log.")
-    with _faults():
+    with faults():
         found = _registry(state)
         if verify:
             _verify(found, as_json)
@@ -191,7 +191,8 @@ def _registry(state: Path | None) -> Registry:
 
 
 @contextmanager
-def _faults() -> Iterator[None]:
+def faults() -> Iterator[None]:
+    """Faults of the registry, in words."""
     try:
         yield
     except (RegistryFault, OSError) as error:

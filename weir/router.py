@@ -19,12 +19,12 @@ from rich.table import Table
 from registry.faults import RegistryFault
 from registry.store import PREVIOUS, PRODUCTION
 from weir.encoding import encode_with, encoder_option, session_of
+from weir.registry import faults
 from weir.router_artefact import (
     KIND,
     Subject,
     advice,
     artefact_of,
-    faults,
     json_option,
     need_libraries,
     of_a_route,

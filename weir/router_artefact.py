@@ -17,7 +17,6 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import Progress
 
-from registry.faults import RegistryFault
 from registry.routers import ROUTER, artefact_name
 from registry.store import Registry, StoredArtefact
 from router.config import policies, schema
@@ -123,15 +122,6 @@ def steps(hidden: bool) -> Iterator[Callable[[str], object]]:
             progress.update(task, description=what)
 
         yield step
-
-
-@contextmanager
-def faults() -> Iterator[None]:
-    """Faults of the registry, in words."""
-    try:
-        yield
-    except (RegistryFault, OSError) as fault:
-        raise click.ClickException(str(fault)) from fault
 
 
 def plain(value: Any) -> Any:

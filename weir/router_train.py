@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from weir.encoding import encode_with, encoder_option, session_of
+from weir.registry import faults
 from weir.router_artefact import (
     KIND,
     Subject,
     advice,
-    faults,
     json_option,
     need_libraries,
     of_a_route,
