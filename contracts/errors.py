@@ -13,9 +13,12 @@
     │   ├── KeyRefused                  unknown or revoked
     │   ├── DemoKeyRefused              demo keys work on loopback only
     │   └── AccessDenied                a good key, not for this
+    ├── LimitReached                    a limit holds for now (retry_after_s): wait, or ask for less
+    │   └── BudgetSpent                 the money is spent: no waiting helps before the budget's window ends
     ├── Unavailable                     come back later (retry_after_s)
     │   ├── Overloaded                  every permit is taken
     │   ├── KeysUnavailable             the key store is down, so no key can be judged
+    │   ├── BudgetUnavailable           what is left of a budget cannot be told, so nothing is spent
     │   ├── LedgerUnavailable           no event can be written, so no answer may be given
     │   ├── EncoderUnavailable          no vector in time, so nothing is compared by meaning
     │   └── ShuttingDown
@@ -102,6 +105,38 @@ class AccessDenied(AccessError):
     code = "access_denied"
 
 
+class LimitReached(WeirError):
+    """`budget` names the limit, `measure` what it is on: `requests`, `tokens` or `usd`.
+
+    `limit` and `left` are amounts of that, as text; both empty where they are not for this client to know.
+    `resets_at` is a UTC time in ISO 8601, or empty.
+    """
+
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        budget: str,
+        measure: str,
+        limit: str,
+        left: str,
+        resets_at: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.budget = budget
+        self.measure = measure
+        self.limit = limit
+        self.left = left
+        self.resets_at = resets_at
+
+
+class BudgetSpent(LimitReached):
+    code = "insufficient_quota"
+
+
 class Unavailable(WeirError):
     code = "unavailable"
 
@@ -112,6 +147,10 @@ class Overloaded(Unavailable):
 
 class KeysUnavailable(Unavailable):
     code = "keys_unavailable"
+
+
+class BudgetUnavailable(Unavailable):
+    code = "budget_unavailable"
 
 
 class LedgerUnavailable(Unavailable):

@@ -270,29 +270,21 @@ class Encoder(Protocol):
 
 
 class Keyring(Protocol):
-    """Keys in memory. `find` takes the secret as the client sent it."""
+    """Keys in memory. A secret is taken as the client sent it."""
 
     def find(self, secret: str) -> Key:
-        """Raises KeyRefused, or KeysUnavailable while the store has never been read."""
+        """A tenant's key.
+
+        Raises KeyRefused, AccessDenied for a key of the staff, or KeysUnavailable while the store has never been
+        read, so that an unknown key may be a good one.
+        """
+
+    def staff(self, secret: str) -> Key | None:
+        """The key with a role; None for every other secret, and for one that was revoked."""
 
     @property
     def known(self) -> bool:
-        """Whether the store has been read, so that an unknown key is really unknown."""
-
-
-class KeyStore(Protocol):
-    """Keys in the database. What changes here is in force in this process when the call returns."""
-
-    async def create(
-        self, tenant: str, name: str, routes: Sequence[str] | None, models: Sequence[str] | None
-    ) -> tuple[Key, str]:
-        """A new key and its secret, which is never shown again."""
-
-    async def revoke(self, key_id: str) -> bool:
-        """False where there is no such key."""
-
-    async def list(self, tenant: str | None = None) -> Sequence[Key]:
-        """Oldest first, revoked ones included."""
+        """Whether the store has been read, or what was known of it at the last start is at hand."""
 
 
 class Prices(Protocol):

@@ -15,17 +15,28 @@ from contracts.usage import TokenUsage
 
 Endpoint = Literal["chat/completions", "completions", "embeddings"]
 VerdictKind = Literal["exact", "semantic", "miss", "bypass"]
-Purpose = Literal["serve", "audit", "judge", "check", "shadow"]
+Purpose = Literal["serve", "audit", "judge", "check", "shadow", "eval", "optimise", "train"]
 """Why a model was called: for a client; to see whether the cache was right; to compare two answers; for a second
-opinion on a cheap answer before it is delivered; to learn what another candidate would have answered."""
+opinion on a cheap answer before it is delivered; to learn what another candidate would have answered; by an
+evaluation, a prompt optimiser or a training run, which say so themselves."""
+Arm = Literal["", "usual", "dear"]
+"""Of a route that measures its saving: `dear` was drawn by lot to go to the reference past the cache, `usual` was
+drawn not to. Empty where nothing was drawn."""
+Role = Literal["", "viewer", "operator", "approver"]
+"""What a key opens besides answers: reports; keys and the cache as well; tenants, budgets and roles as well. Empty:
+a tenant's own key, which opens answers only."""
 Outlook = Literal["", "local", "hosted", "unsure"]
 """What was known before a model was called: that a cheaper candidate will do, that only the reference will, or
 neither. Empty where the policy predicts nothing."""
 EventOutcome = Literal["answered", "failed", "cut"]
 """`cut`: the client had part of the answer when the upstream broke off."""
 
+CHARGE: Literal["charge"] = "charge"
+"""The endpoint, and in place of a key, of a cost that was stated and is no request's."""
 DIRECT = "direct"
 """The route of a request that named a model instead of a route. No configured route may take this name."""
+UNPRICED = "unpriced"
+"""`priced_by` of a model without a price: its cost of zero is not known to be one."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -112,8 +123,8 @@ class Decision(Struct, frozen=True, kw_only=True):
 class AttemptRecord(Struct, frozen=True, kw_only=True):
     """One call to an upstream. `error` is an error code, or empty where it answered.
 
-    `usage` and `cost` are those of an answer that was paid for and not delivered, because a check failed it; the
-    event's own cost has them in it. None: no such answer.
+    `usage` and `cost` are those of an answer that was paid for and not delivered, because a check failed it or it
+    broke off while it was held back; the event's own cost has them in it. None: no such answer.
     """
 
     model: str
@@ -136,7 +147,7 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
     tenant: str
     key_id: str
     route: str
-    endpoint: Endpoint
+    endpoint: Endpoint | Literal["charge"]
     requested_model: str
     model: str = ""
     """The model that answered; empty where none did."""
@@ -151,6 +162,10 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
     cost: Decimal = ZERO
     """Of all answers that were paid for."""
     saved: Decimal = ZERO
+    """What a stored answer cost when it was made."""
+    avoided: Decimal = ZERO
+    """What the route's reference would have cost for the same tokens, less `cost`; below zero where both were
+    paid. By price list, not measured; of clients' requests only."""
     priced_by: str = ""
     """Where the price came from, with its version."""
     verdict: Verdict = field(default_factory=lambda: Verdict(kind="bypass"))
@@ -162,6 +177,9 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
     prompt_version: str = ""
     policy_version: str = ""
     corpus_version: str = ""
+    conversation: str = ""
+    """A fingerprint of the conversation it belongs to, or empty."""
+    arm: Arm = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -169,7 +187,8 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
 class Key:
     """A tenant's key as it is held in memory: never the secret, only its hash.
 
-    `routes` and `models` are what it may address; None means all of its tenant's.
+    `routes` and `models` are what it may address; None means all of its tenant's. One with a role opens /admin
+    instead, for its tenant, or for all where that is empty.
     """
 
     id: str
@@ -180,6 +199,7 @@ class Key:
     models: frozenset[str] | None = None
     created_at: datetime | None = None
     revoked_at: datetime | None = None
+    role: Role = ""
 
 
 class StoredAnswer(Struct, frozen=True, kw_only=True):

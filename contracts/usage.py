@@ -27,6 +27,8 @@ class TokenUsage(Struct, frozen=True, kw_only=True):
     source: UsageSource = "reported"
     method: str = ""
     """How an estimate was made, such as `tiktoken:o200k_base` or `bytes/4`."""
+    tier: str = ""
+    """The provider's service tier where it is not the usual one: `batch`, `flex`, `priority`."""
     raw: Mapping[str, Any] | None = None
     """The provider's own usage object, untouched."""
 
