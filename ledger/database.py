@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from ledger.tables import SCHEMA_VERSION
+from ledger.tables import SCHEMA_VERSION, metadata
 
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 30
@@ -57,8 +57,8 @@ class Database:
     async def prepare(self) -> None:
         """Bring the schema up to date. Cheap once done.
 
-        Raises DatabaseUnusable where the schema is newer than this Weir, and whatever the driver raises
-        while the server cannot be reached.
+        Raises DatabaseUnusable where the schema is newer than this Weir or a part of it is missing, and whatever
+        the driver raises while the server cannot be reached.
         """
         async with self._preparing:
             if self._prepared:
@@ -77,10 +77,16 @@ class Database:
                 else:
                     self._prepared = True
 
+    def doubt(self) -> None:
+        """Have `prepare` look again. After a fault it may be another database: an empty one, or a newer Weir's."""
+        self._prepared = False
+
     async def _bring_up_to_date(self) -> None:
-        """One process migrates, the others wait at the door."""
-        engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        async with engine.begin() as connection:
+        """One process migrates, the others wait at the door. Where nothing is to be done, no patience is needed."""
+        async with self.reading() as connection:
+            if await connection.run_sync(_is_current):
+                return
+        async with self.altering() as connection:
             await connection.run_sync(_migrate)
 
     @asynccontextmanager
@@ -94,9 +100,24 @@ class Database:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed at the end, rolled back when anything is raised inside."""
-        async with self._engine.begin() as connection:
+        """A transaction: committed at the end, rolled back when anything is raised inside.
+
+        On SQLite it is the only one of its kind from the beginning, so what it reads is still so when it writes.
+        """
+        engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        async with engine.begin() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def altering(self) -> AsyncIterator[AsyncConnection]:
+        """The same, for changes of the schema: tables and partitions. They may take as long as they need."""
+        patient = _engine(self._url, patient=True)
+        engine = patient.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        try:
+            async with engine.begin() as connection:
+                yield connection
+        finally:
+            await patient.dispose()
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -126,7 +147,8 @@ def driver_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+asyncpg", query=query)
 
 
-def _engine(url: URL) -> AsyncEngine:
+def _engine(url: URL, *, patient: bool = False) -> AsyncEngine:
+    """`patient`: no statement is given up because it takes long."""
     options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
     if url.get_backend_name() == "sqlite":
         engine = create_async_engine(url, connect_args={"timeout": _STATEMENT_SECONDS}, **options)
@@ -138,7 +160,10 @@ def _engine(url: URL) -> AsyncEngine:
             url,
             pool_size=4,
             pool_pre_ping=True,
-            connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
+            connect_args={
+                "timeout": _CONNECT_SECONDS,
+                "command_timeout": None if patient else _STATEMENT_SECONDS,
+            },
             **options,
         )
     except ModuleNotFoundError as error:
@@ -167,9 +192,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def _migrate(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-    version = _version(connection)
-    if version == SCHEMA_VERSION:
+    if _is_current(connection):
         return
+    version = _version(connection)
     if version is not None and version > SCHEMA_VERSION:
         raise DatabaseUnusable(
             f"The database {connection.engine.url.render_as_string(hide_password=True)} is at schema {version}, "
@@ -184,6 +209,33 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    _check_whole(connection)
+
+
+def _is_current(connection: Connection) -> bool:
+    """Raises DatabaseUnusable where it says so, and a part is missing."""
+    if _version(connection) != SCHEMA_VERSION:
+        return False
+    _check_whole(connection)
+    return True
+
+
+def _check_whole(connection: Connection) -> None:
+    """That nothing is missing which the version promises: better found now than by the first event."""
+    found = inspect(connection).get_multi_columns(filter_names=list(metadata.tables))
+    columns = {name: {column["name"] for column in found_columns} for (_, name), found_columns in found.items()}
+    for table in metadata.sorted_tables:
+        if table.name not in columns:
+            missing = f"the table '{table.name}'"
+        elif lacking := [column.name for column in table.columns if column.name not in columns[table.name]]:
+            missing = f"the column '{lacking[0]}' of the table '{table.name}'"
+        else:
+            continue
+        raise DatabaseUnusable(
+            f"The database {connection.engine.url.render_as_string(hide_password=True)} says it is at schema "
+            f"{SCHEMA_VERSION}, but {missing} is missing: it was restored in part, or changed by hand. "
+            "Restore a whole backup, or name another database in `ledger.url`."
+        )
 
 
 def _version(connection: Connection) -> str | None:

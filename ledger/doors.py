@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from contracts.errors import KeysUnavailable, LedgerUnavailable, Unavailable
-from contracts.records import Key, UsageEvent
+from contracts.errors import LedgerUnavailable
+from contracts.records import UsageEvent
+from ledger.access_doors import StoredKeys as StoredKeys
 from ledger.database import Database
 from ledger.events import find_event, from_json
-from ledger.keys import MemoryKeyring, create_key, list_keys, revoke_key
+from ledger.outages import outage_as
 from ledger.segment import read_lines, record_of
 from ledger.spool import segments
 
 _MOST_BYTES = 32 * 1024 * 1024
 _CHUNK = 256 * 1024
-
-
-class StoredKeys:
-    """Implements `contracts.ports.KeyStore`; `keyring` learns of each change before the call returns."""
-
-    def __init__(self, database: Database, keyring: MemoryKeyring) -> None:
-        self._database = database
-        self._keyring = keyring
-
-    async def create(
-        self, tenant: str, name: str, routes: Sequence[str] | None, models: Sequence[str] | None
-    ) -> tuple[Key, str]:
-        with _or(KeysUnavailable):
-            made = await create_key(self._database, tenant, name, routes, models)
-            await self._keyring.refresh()
-        return made
-
-    async def revoke(self, key_id: str) -> bool:
-        with _or(KeysUnavailable):
-            revoked = await revoke_key(self._database, key_id)
-            await self._keyring.refresh()
-        return revoked is not None
-
-    async def list(self, tenant: str | None = None) -> Sequence[Key]:
-        with _or(KeysUnavailable):
-            return await list_keys(self._database, tenant)
 
 
 class StoredEvents:
@@ -63,7 +36,7 @@ class StoredEvents:
             event = await asyncio.to_thread(find_waiting, self._folder, request_id)
         if event is not None:
             return event
-        with _or(LedgerUnavailable):
+        with outage_as(LedgerUnavailable):
             return await find_event(self._database, request_id, None)
 
 
@@ -102,12 +75,3 @@ def _holds(path: Path, named: bytes) -> bool:
                 return True
             before = chunk[-len(named) :]
     return False
-
-
-@contextmanager
-def _or(error: type[Unavailable]) -> Iterator[None]:
-    """Drivers raise SQLAlchemy's errors, or the system's where they do not even connect."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as cause:
-        raise error("The ledger's database does not answer right now.", retry_after_s=5) from cause

@@ -13,11 +13,13 @@ from typing import Any
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 from sqlalchemy import Boolean, Double, Integer, RowMapping, Text, select
 
 from contracts.records import AttemptRecord, Candidate, Check, Decision, Near, UsageEvent, Verdict
 from contracts.usage import TokenUsage
 from ledger.database import Database
+from ledger.request_ids import NEAR, moment_of
 from ledger.tables import usage_events
 
 _FIELDS: Mapping[type[msgspec.Struct], frozenset[str]] = {
@@ -29,10 +31,11 @@ _UNTOLD: Mapping[str, Any] = {"good": 0.0, "needed": 0.0}
 # fmt: off
 _SAME_IN_ROW = (
     "request_id", "at", "tenant", "key_id", "route", "endpoint", "requested_model", "model", "upstream", "stream",
-    "purpose", "outcome", "error", "status", "cost", "saved", "priced_by", "latency_ms", "first_token_ms",
-    "hung_up", "prompt_version", "policy_version", "corpus_version",
+    "purpose", "outcome", "error", "status", "cost", "saved", "avoided", "priced_by", "latency_ms",
+    "first_token_ms", "hung_up", "prompt_version", "policy_version", "corpus_version", "conversation", "arm",
 )
 # fmt: on
+_MONEY = ("cost", "saved", "avoided")
 _COUNTS = ("prompt", "completion", "cached", "cache_write", "reasoning", "audio_prompt", "audio_completion")
 _BLANK = UsageEvent(
     request_id="", at=datetime.min, tenant="", key_id="", route="", endpoint="embeddings", requested_model=""
@@ -50,8 +53,13 @@ def to_json(event: UsageEvent) -> bytes:
     """One line of JSON. Never fails: what JSON cannot hold (half a surrogate pair, say) is replaced."""
     try:
         return _ENCODER.encode(event)
+    except RecursionError:
+        return to_json(_shallow(event))
     except (TypeError, ValueError, OverflowError):
-        return orjson.dumps(_mended(event), default=_as_json)
+        try:
+            return orjson.dumps(_mended(event), default=_as_json)
+        except (TypeError, RecursionError):
+            return orjson.dumps(_mended(_shallow(event)), default=_as_json)
 
 
 def from_json(data: bytes) -> UsageEvent:
@@ -75,6 +83,7 @@ def to_row(record: bytes) -> dict[str, Any]:
         row.update((f"{name}_tokens", usage.get(name, 0)) for name in _COUNTS)
         row["usage_source"] = usage.get("source", _BLANK.usage.source)
         row["usage_method"] = usage.get("method", "")
+        row["usage_tier"] = usage.get("tier", "")
         row["usage_raw"] = usage.get("raw")
         row["verdict"] = verdict.pop("kind", _BLANK.verdict.kind)
         row["verdict_detail"] = verdict
@@ -82,8 +91,7 @@ def to_row(record: bytes) -> dict[str, Any]:
         row["attempts"] = raw.get("attempts") or []
         row["tags"] = raw.get("tags") or {}
         row["at"] = _moment(row["at"])
-        row["cost"] = Decimal(row["cost"])
-        row["saved"] = Decimal(row["saved"])
+        row.update((name, Decimal(row[name])) for name in _MONEY)
     except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"not a usage event: {type(error).__name__}: {error}") from error
     _check_types(row)
@@ -93,7 +101,8 @@ def to_row(record: bytes) -> dict[str, Any]:
 def from_row(row: RowMapping) -> UsageEvent:
     values: dict[str, Any] = {name: row[name] for name in _SAME_IN_ROW}
     usage = {name: row[f"{name}_tokens"] for name in _COUNTS}
-    usage |= {"source": row["usage_source"], "method": row["usage_method"], "raw": row["usage_raw"]}
+    usage |= {"source": row["usage_source"], "method": row["usage_method"]}
+    usage |= {"tier": row["usage_tier"], "raw": row["usage_raw"]}
     values["usage"] = usage
     values["verdict"] = {**row["verdict_detail"], "kind": row["verdict"]}
     values |= {name: row[name] for name in ("decision", "attempts", "tags")}
@@ -101,19 +110,29 @@ def from_row(row: RowMapping) -> UsageEvent:
 
 
 async def find_event(database: Database, request_id: str, tenant: str | None) -> UsageEvent | None:
-    """The event of one request, for `tenant` only; None as tenant means any. None where there is none."""
+    """The event of one request, for `tenant` only; None as tenant means any. None where there is none.
+
+    An id of Weir's tells when its request arrived: it is looked for there first, and only then at all times.
+    """
     query = select(usage_events).where(usage_events.c.request_id == request_id)
     if tenant is not None:
         query = query.where(usage_events.c.tenant == tenant)
+    moment = moment_of(request_id)
     async with database.reading() as connection:
-        row = (await connection.execute(query)).mappings().first()
+        row = None
+        if moment is not None:
+            at = usage_events.c.at
+            about = query.where(at >= moment - NEAR, at <= moment + NEAR)
+            row = (await connection.execute(about)).mappings().first()
+        if row is None:
+            row = (await connection.execute(query)).mappings().first()
     return None if row is None else from_row(row)
 
 
 def _event(raw: Mapping[str, Any]) -> UsageEvent:
     values = _known(UsageEvent, raw)
     values["at"] = _moment(values["at"])
-    for name in ("cost", "saved"):
+    for name in _MONEY:
         if name in values:
             values[name] = Decimal(values[name])
     if "usage" in values:
@@ -183,6 +202,15 @@ def _as_json(value: object) -> Any:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_as_json)
+
+
+def _shallow(event: UsageEvent) -> UsageEvent:
+    """Without the providers' own usage objects: nothing else can be nested deeper than JSON's writers go."""
+    attempts = [
+        attempt if attempt.usage is None else replace(attempt, usage=replace(attempt.usage, raw=None))
+        for attempt in event.attempts
+    ]
+    return replace(event, usage=replace(event.usage, raw=None), attempts=tuple(attempts))
 
 
 def _mended(value: Any) -> Any:

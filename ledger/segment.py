@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
@@ -34,7 +33,10 @@ def record_of(line: bytes) -> tuple[bytes | None, bytes]:
 
     A torn line without a line break stands in one line with the record after it, which is found all the same.
     """
-    for start in chain((0,), (match.start() for match in _BEGINNING.finditer(line, 1))):
+    record = line[9:]
+    if line[:9] == b"%08x " % crc32(record):  # nearly always
+        return record, b""
+    for start in (match.start() for match in _BEGINNING.finditer(line, 1)):
         record = line[start + 9 :]
         if line[start : start + 9] == b"%08x " % crc32(record):
             return record, line[:start]
@@ -156,10 +158,15 @@ def read_lines(path: Path) -> Iterator[bytes]:
     except FileNotFoundError:
         return
     try:
-        for line, _ in _lines(fd, 0, torn=False):
-            yield line
+        yield from lines_in(fd)
     finally:
         os.close(fd)
+
+
+def lines_in(fd: int) -> Iterator[bytes]:
+    """The same of an open file, which may have been deleted meanwhile."""
+    for line, _ in _lines(fd, 0, torn=False):
+        yield line
 
 
 def _lines(fd: int, offset: int, *, torn: bool) -> Iterator[tuple[bytes, int]]:

@@ -12,7 +12,7 @@ that as it adopts what a dead process left.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -265,11 +265,16 @@ def segments(folder: Path) -> list[Path]:
 def waiting(folder: Path) -> Iterator[UsageEvent]:
     """Every whole event that is in the spool now, whoever owns it. Some may be in the database already."""
     for path in segments(folder):
-        for line in read_lines(path):
-            record, _ = record_of(line)
-            if record is not None:
-                with suppress(ValueError):  # of a later Weir; its writer sets it aside
-                    yield from_json(record)
+        yield from events_in(read_lines(path))
+
+
+def events_in(lines: Iterable[bytes]) -> Iterator[UsageEvent]:
+    """The whole events in `lines` of a segment."""
+    for line in lines:
+        record, _ = record_of(line)
+        if record is not None:
+            with suppress(ValueError):  # of a later Weir; its writer sets it aside
+                yield from_json(record)
 
 
 def set_aside(folder: Path) -> int:

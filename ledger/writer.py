@@ -1,7 +1,7 @@
 """Carries events from the spool to the database: in batches, each exactly once, whatever crashes in between.
 
-Rows are inserted with ON CONFLICT DO NOTHING and a segment is deleted only after its commit, so a crash in
-between means that some rows are offered twice and kept once. While the database is down nothing is lost and
+Only events that are not there are inserted, and a segment is deleted only after its commit, so a crash in
+between means that some are offered twice and kept once. While the database is down nothing is lost and
 nobody waits: events stay on disk.
 """
 
@@ -14,43 +14,53 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
-from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from ledger.database import Database
-from ledger.events import to_row
+from ledger.incoming import Incoming, incoming
+from ledger.intake import Intake
 from ledger.segment import record_of
-from ledger.spool import Spool
-from ledger.tables import usage_events
+from ledger.spool import REJECTED, Spool
 
 log = logging.getLogger("weir.ledger")
 
-_CHUNK = 50  # rows bound at a time: longer would hold the event loop for milliseconds
 _LONGEST_PAUSE_S = 30.0
 _REFUSING = ("22", "23", "54")  # SQLSTATE classes: bad data, constraint, limit exceeded
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """`rows` with the records they were made from; `lines` of the segment were read, up to its offset `end`."""
+    """`lines` of the segment were read, up to its offset `end`."""
 
-    rows: list[tuple[bytes, Row]]
+    events: list[Incoming]
+    damaged: list[bytes]
+    rejected: list[tuple[bytes, str]]
     lines: int
     end: int
 
 
 class Writer:
-    """One background task. `flush_s` is the time between two flushes, `batch` the most rows in a transaction."""
+    """One background task. `flush_s` is the time between two flushes, `batch` the most rows in a transaction.
 
-    def __init__(self, spool: Spool, database: Database, *, flush_s: float = 0.5, batch: int = 500) -> None:
+    `tags` are the names of tags that roll-ups tell apart.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        database: Database,
+        *,
+        flush_s: float = 0.5,
+        batch: int = 500,
+        tags: Sequence[str] = (),
+    ) -> None:
         self._spool = spool
         self._database = database
+        self._intake = Intake(database)
         self._flush_s = flush_s
         self._batch = batch
+        self._tags = tuple(tags)
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -95,6 +105,7 @@ class Writer:
             await asyncio.to_thread(self._spool.tend)
             if monotonic() < self._retry_at and not at_once:
                 return
+            before = self.rejected + self.damaged
             try:
                 await self._database.prepare()
                 await self._ship()
@@ -103,6 +114,8 @@ class Writer:
                 self._went_down(error)
             else:
                 self._came_up()
+            if aside := self.rejected + self.damaged - before:
+                log.error("%d records were set aside: %s in the spool's folder says why.", aside, REJECTED)
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
@@ -116,49 +129,65 @@ class Writer:
             await asyncio.to_thread(self._spool.seal)
         for segment in self._spool.sealed():
             lines = segment.lines()
-            while batch := await asyncio.to_thread(self._read, lines):
-                await self._insert(batch.rows)
-                self._spool.committed(segment, batch.end, batch.lines)
+            # While the database is at work, the next batch is read.
+            reading = asyncio.create_task(asyncio.to_thread(self._read, lines))
+            try:
+                while batch := await reading:
+                    reading = asyncio.create_task(asyncio.to_thread(self._read, lines))
+                    await self._insert(batch.events)
+                    await self._set_aside(batch)
+                    self._spool.committed(segment, batch.end, batch.lines)
+            finally:
+                await asyncio.wait([reading])
             await asyncio.to_thread(self._spool.release, segment)
 
     def _read(self, lines: Iterator[tuple[bytes, int]]) -> _Batch | None:
-        """The next batch of a segment, or None at its end. Lines that cannot be read are set aside."""
+        """The next batch of a segment, or None at its end."""
         taken = list(islice(lines, self._batch))
         if not taken:
             return None
-        rows = []
+        events, damaged, rejected = [], [], []
         for line, _ in taken:
             record, damage = record_of(line)
             if damage:
-                self._spool.set_aside(damage, "torn or corrupt")
-                self.damaged += 1
+                damaged.append(damage)
             if record is None:
                 continue
             try:
-                rows.append((record, to_row(record)))
+                events.append(incoming(record, self._tags))
             except ValueError as error:
-                self._spool.set_aside(record, str(error))
-                self.rejected += 1
-        return _Batch(rows=rows, lines=len(taken), end=taken[-1][1])
+                rejected.append((record, str(error)))
+        return _Batch(events=events, damaged=damaged, rejected=rejected, lines=len(taken), end=taken[-1][1])
 
-    async def _insert(self, rows: Sequence[tuple[bytes, Row]]) -> None:
-        """Insert `rows`; of those, set aside what the database refuses, found by halving."""
-        if not rows:
+    async def _set_aside(self, batch: _Batch) -> None:
+        """What of the batch cannot be read: last, so that it is done once where the database is down."""
+        for damage in batch.damaged:
+            await asyncio.to_thread(self._spool.set_aside, damage, "torn or corrupt")
+            self.damaged += 1
+        for record, reason in batch.rejected:
+            await asyncio.to_thread(self._spool.set_aside, record, reason)
+            self.rejected += 1
+
+    async def _insert(self, events: Sequence[Incoming]) -> None:
+        """Insert `events`; of those, set aside what the database refuses, found by halving."""
+        if not events:
             return
         try:
-            await _insert(self._database, [row for _, row in rows])
+            refused = await self._intake.insert(events)
         except Exception as error:
             if not _is_refusal(error):
                 raise
-            if len(rows) == 1:
-                await asyncio.to_thread(self._spool.set_aside, rows[0][0], f"{type(error).__name__}: {error}")
-                self.rejected += 1
+            if len(events) == 1:
+                refused = [(events[0], f"{type(error).__name__}: {error}")]
+            else:
+                middle = len(events) // 2
+                await self._insert(events[:middle])
+                await self._insert(events[middle:])
                 return
-            middle = len(rows) // 2
-            await self._insert(rows[:middle])
-            await self._insert(rows[middle:])
-        else:
-            self.written += len(rows)
+        for event, reason in refused:
+            await asyncio.to_thread(self._spool.set_aside, event.record, reason)
+        self.rejected += len(refused)
+        self.written += len(events) - len(refused)
 
     def _went_down(self, error: Exception) -> None:
         if self.database_up or not self._failures:
@@ -169,6 +198,7 @@ class Writer:
                 error,
             )
         self.database_up = False
+        self._database.doubt()
         self.pause_s = min(_LONGEST_PAUSE_S, self._flush_s * 2 ** min(self._failures, 16))
         self._failures += 1
         self._retry_at = monotonic() + self.pause_s
@@ -182,18 +212,12 @@ class Writer:
         self.database_up = True
 
 
-async def _insert(database: Database, rows: list[Row]) -> None:
-    dialect = postgresql if database.dialect == "postgresql" else sqlite
-    statement = dialect.insert(usage_events).on_conflict_do_nothing(index_elements=["request_id"])
-    async with database.writing() as connection:
-        for start in range(0, len(rows), _CHUNK):
-            await connection.execute(statement, rows[start : start + _CHUNK])
-
-
 def _is_refusal(error: Exception) -> bool:
     """Whether the fault lies in the rows. When in doubt it does not: then they wait, instead of being set aside."""
     if isinstance(error, IntegrityError | DataError | OverflowError):
         return True
-    if isinstance(error, DBAPIError):
-        return str(getattr(error.orig, "sqlstate", "") or "").startswith(_REFUSING)
+    # Errors of a COPY are the driver's own.
+    state = str(getattr(getattr(error, "orig", error), "sqlstate", "") or "")
+    if state or isinstance(error, DBAPIError):
+        return state.startswith(_REFUSING)
     return isinstance(error, StatementError)  # a value its column cannot hold, found before it was sent

@@ -11,6 +11,7 @@ There is one for each spool folder at a time. A second one stands by, and takes 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -35,11 +36,17 @@ _DYING_S = 0.05
 
 
 def main() -> None:
+    spare_the_collector()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the server, whose end is this one's too
     settings = orjson.loads(sys.stdin.buffer.readline())
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("weir").setLevel(settings["log_level"])
     uvloop.run(_work(settings))
+
+
+def spare_the_collector() -> None:
+    """Batches are thousands of objects that live for a moment, none of them in a cycle."""
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _work(settings: dict[str, Any]) -> None:
@@ -53,15 +60,20 @@ async def _work(settings: dict[str, Any]) -> None:
     # Late, for the writers that stand by, all but one of several workers': it is two thirds of their memory.
     from ledger.database import Database
     from ledger.spool import Spool
+    from ledger.upkeep import Upkeep
     from ledger.writer import Writer
 
     database = Database(settings["url"])
     spool = Spool(folder, fsync=settings["fsync"])
-    writer = Writer(spool, database, flush_s=settings["flush_s"], batch=settings["batch"])
+    tags, keep_days = tuple(settings["tags"]), settings["keep_days"]
+    writer = Writer(spool, database, flush_s=settings["flush_s"], batch=settings["batch"], tags=tags)
     writer.start()
+    upkeep = Upkeep(database, tags=tags, keep_days=keep_days)
+    upkeep.start()
     while not await _within(ended, _REPORT_S):
         _report(folder, writer)
     os.close(lock)  # before the last look into the folder: who ends standing by relies on it
+    await upkeep.stop()
     await writer.stop()
     _report(folder, writer)
     spool.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ledger.spool import Fsync
@@ -17,12 +18,24 @@ _STOP_S = 60.0
 class WriterProcess(KeptProcess):
     """`folder` is the spool's. While there is no writer, events wait on disk.
 
+    `tags`: what roll-ups tell apart. `keep_days`: after which single events are deleted, or None.
     Told to end, it ships what is left; what the database does not take now is shipped at the next start. It is told
     in words: where its input ends without any, it waits for this server to have died.
     """
 
-    def __init__(self, url: str, folder: Path, *, flush_s: float, batch: int, fsync: Fsync) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        flush_s: float,
+        batch: int,
+        fsync: Fsync,
+        tags: Sequence[str] = (),
+        keep_days: int | None = None,
+    ) -> None:
         settings = {"url": url, "spool": str(folder), "flush_s": flush_s, "batch": batch, "fsync": fsync}
+        settings |= {"tags": list(tags), "keep_days": keep_days}
         super().__init__(
             "ledger.writer_child",
             {**settings, "server": os.getpid()},

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 import orjson
 import pytest
@@ -18,6 +19,7 @@ from contracts.usage import TokenUsage
 from ledger.database import Database
 from ledger.events import find_event, from_json, from_row, to_json, to_row
 from ledger.tables import usage_events
+from tests.ledger.storing import store
 
 MakeEvent = Callable[..., UsageEvent]
 
@@ -295,6 +297,19 @@ def test_whatever_a_provider_reported_can_be_written_down(
     assert (read.cost, read.usage.prompt, read.at) == (event.cost, 3, event.at)
 
 
+@pytest.mark.parametrize(("depth", "tenant"), [(2000, "acme"), (2000, "\ud800"), (300, "\ud800")])
+def test_usage_that_is_nested_too_deep_is_left_out_of_what_is_written_down(
+    make_event: MakeEvent, depth: int, tenant: str
+) -> None:
+    raw: dict[str, Any] = {}
+    for _ in range(depth):
+        raw = {"a": raw}
+    usage = TokenUsage(prompt=3, raw=raw)
+    dropped = AttemptRecord(model="small", upstream="u", started_ms=0, took_ms=1, usage=usage, cost=Decimal(1))
+    read = from_json(to_json(make_event(tenant=tenant, usage=usage, attempts=(dropped,))))
+    assert (read.usage, read.attempts[0].cost) == (TokenUsage(prompt=3), Decimal(1))
+
+
 async def test_a_row_and_back_is_the_same_event(database: Database, make_event: MakeEvent) -> None:
     event = make_event(
         at=datetime(2026, 11, 5, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2))),
@@ -317,8 +332,7 @@ async def test_a_row_and_back_is_the_same_event(database: Database, make_event: 
         first_token_ms=0.1,
         tags={"team": "ops", "nul": "\0"},
     )
-    async with database.writing() as connection:
-        await connection.execute(usage_events.insert(), [to_row(to_json(event))])
+    await store(database, [event])
     found = await find_event(database, event.request_id, "acme")
     assert found is not None
     assert found == event
@@ -327,16 +341,26 @@ async def test_a_row_and_back_is_the_same_event(database: Database, make_event: 
 
 async def test_an_event_is_found_by_its_tenant_only(database: Database, make_event: MakeEvent) -> None:
     event = make_event()
-    async with database.writing() as connection:
-        await connection.execute(usage_events.insert(), [to_row(to_json(event))])
+    await store(database, [event])
     assert await find_event(database, event.request_id, "globex") is None
     assert await find_event(database, "another", "acme") is None
     assert await find_event(database, event.request_id, None) == event
 
 
+@pytest.mark.parametrize("years_off", [0, 1])
+async def test_an_event_is_found_by_the_time_in_its_id_and_also_where_that_is_wrong(
+    database: Database, make_event: MakeEvent, years_off: int
+) -> None:
+    at = datetime(2026, 10, 31, 23, 59, 59, 999000, tzinfo=UTC)
+    request_id = f"req_{int(at.timestamp() * 1000):012x}{1:020x}"
+    event = make_event(request_id=request_id, at=at.replace(year=2026 - years_off))
+    await store(database, [event, make_event(request_id=request_id[:-1] + "2", at=at)])
+    assert await find_event(database, request_id, "acme") == event
+
+
 async def test_nul_in_text_does_not_make_an_event_unwritable(database: Database, make_event: MakeEvent) -> None:
     event = make_event(error="a\0b")
-    async with database.writing() as connection:
-        await connection.execute(usage_events.insert(), [to_row(to_json(event))])
+    await store(database, [event])
+    async with database.reading() as connection:
         row = (await connection.execute(usage_events.select())).mappings().one()
     assert from_row(row).error == "a\ufffdb"

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.records import UsageEvent
@@ -24,7 +24,7 @@ from ledger.database import Database, sqlite_url
 from ledger.events import find_event, from_row
 from ledger.segment import line_of
 from ledger.spool import REJECTED, Spool, segments, waiting
-from ledger.tables import usage_events
+from ledger.tables import usage_days, usage_events
 from ledger.writer import Writer
 
 MakeEvent = Callable[..., UsageEvent]
@@ -102,7 +102,7 @@ async def test_an_event_offered_twice_counts_once(spool: Spool, database: Databa
     found = await find_event(database, event.request_id, None)
     assert found is not None
     assert found.cost == 1, "the first one stays"
-    assert (writer.written, writer.rejected) == (3, 0), "and nobody is told off for the others"
+    assert (writer.written, writer.rejected) == (2, 1), "another one is set aside"
 
 
 def crash_while_shipping(url: str, folder: str, moment: str) -> None:
@@ -147,6 +147,9 @@ async def test_a_crash_between_insert_and_release_neither_loses_nor_doubles(
     writer = Writer(heir, database)
     await writer.flush()
     assert await stored(database) == [f"r{number}" for number in range(6)]
+    async with database.reading() as connection:
+        sums = (await connection.execute(select(usage_days.c.requests, usage_days.c.cost))).one()
+    assert sums == (6, Decimal("0.0006")), "and none is counted twice"
     assert writer.rejected == 0
     assert segments(folder) == segments(folder)[:1], "all but the heir's own are gone"
     heir.close()
@@ -296,6 +299,23 @@ async def test_a_record_the_database_refuses_does_not_stop_the_others(
     assert writer.events_waiting == 0
 
 
+async def test_an_event_with_which_a_sum_would_outgrow_the_database_is_set_aside_and_told(
+    spool: Spool, folder: Path, database: Database, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    much = Decimal("5e6") if database.dialect == "sqlite" else Decimal("6e11")
+    for cost in (much, much, Decimal("1e-12")):
+        spool.append(make_event(cost=cost))
+    writer = Writer(spool, database)
+    await writer.flush()
+    assert await stored(database) == ["r0", "r2"]
+    async with database.reading() as connection:
+        days = (await connection.execute(select(usage_days.c.cost, usage_days.c.requests))).one()
+    assert tuple(days) == (much + Decimal("1e-12"), 2)
+    (note,) = reasons(folder)
+    assert (orjson.loads(note["line"])["request_id"], writer.rejected) == ("r1", 1)
+    assert "1 records were set aside" in caplog.text
+
+
 @pytest.mark.parametrize("usage", [{"prompt": 2**63}, {"prompt": "many"}])
 async def test_so_does_one_that_cannot_be_a_row(
     folder: Path, database: Database, make_event: MakeEvent, usage: dict[str, Any]
@@ -369,6 +389,28 @@ async def test_a_table_that_is_missing_is_an_outage_and_no_reason_to_reject(
     await rename(database, "elsewhere", "usage_events")
     await writer.flush(at_once=True)
     assert await stored(database) == ["r0"]
+
+
+async def test_a_database_that_comes_back_empty_is_filled_again(
+    spool: Spool, folder: Path, database: Database, make_event: MakeEvent
+) -> None:
+    writer = Writer(spool, database)
+    spool.append(make_event())
+    await writer.flush()
+    async with database.writing() as connection:
+        await connection.run_sync(drop_everything)
+    spool.append(make_event())
+    await writer.flush()
+    assert (writer.rejected, writer.events_waiting, writer.database_up) == (0, 1, False)
+    await writer.flush(at_once=True)
+    assert await stored(database) == ["r1"]
+    assert (writer.rejected, writer.database_up) == (0, True)
+
+
+def drop_everything(connection: Connection) -> None:
+    cascade = "" if connection.dialect.name == "sqlite" else " CASCADE"
+    for name in inspect(connection).get_table_names():
+        connection.execute(text(f"DROP TABLE IF EXISTS {name}{cascade}"))
 
 
 async def test_a_long_backlog_is_read_in_batches(folder: Path, database: Database, make_event: MakeEvent) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from ledger.writer_process import WriterProcess
 
 
 @asynccontextmanager
-async def writing(url: str, folder: Path, *, flush_s: float = 0.02) -> AsyncIterator[WriterProcess]:
+async def writing(
+    url: str, folder: Path, *, flush_s: float = 0.02, tags: Sequence[str] = ()
+) -> AsyncIterator[WriterProcess]:
     """A writer, stopped at the end unless it was before."""
-    writer = WriterProcess(url, folder, flush_s=flush_s, batch=10, fsync="never")
+    writer = WriterProcess(url, folder, flush_s=flush_s, batch=10, fsync="never", tags=tags)
     writer.start()
     try:
         yield writer
