@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ class Ability(Struct, frozen=True, kw_only=True):
     tools: bool = True
     intents: frozenset[str] | None = None
     """All that it may answer on this route, `unknown` being one; None: everything."""
-    refused_tenants: frozenset[str] = frozenset()
+    refused_tenants: Container[str] = frozenset()
     """Whose data it must not see."""
 
 

@@ -13,6 +13,7 @@ from contracts.ports import Encoder
 from router.choice.memory import RouteMemory
 from router.choice.opinions import Opinions
 from router.choice.sessions import Sessions
+from router.tenancy import Tenancy
 
 if TYPE_CHECKING:
     from router.choice.shelf import HeadShelf
@@ -42,6 +43,7 @@ class ChoiceParts:
     sessions: Sessions | None
     places: Callable[[str, Any], Mapping[str, Place]] = nowhere
     opinions: Opinions | None = None
+    tenancy: Tenancy = field(default_factory=Tenancy)
     memories: dict[str, RouteMemory] = field(default_factory=dict)
     shelves: dict[str, HeadShelf] = field(default_factory=dict)
 

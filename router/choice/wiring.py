@@ -16,6 +16,7 @@ from router.choice.parts import ChoiceParts
 from router.choice.shelf import HeadShelf
 from router.config import policies, schema
 from router.share import ShareController
+from router.tenancy import Refusing, Tenancy
 
 
 def learned_choice(
@@ -37,7 +38,7 @@ def learned_choice(
         Terms(
             version=f"learned:{_hash(policy.model_dump_json(), *route.candidates)}",
             reference=policy.reference or route.candidates[0],
-            abilities={model: _ability(model, policy, config) for model in route.candidates},
+            abilities={model: _ability(model, policy, config, parts.tenancy) for model in route.candidates},
             bounds=Bounds(
                 max_cost=float(policy.goal.max_cost) if policy.goal.max_cost is not None else None,
                 max_p95_ms=policy.goal.max_p95_ms,
@@ -57,16 +58,17 @@ def learned_choice(
     )
 
 
-def _ability(model: str, policy: policies.LearnedPolicy, config: schema.Config) -> Ability:
+def _ability(model: str, policy: policies.LearnedPolicy, config: schema.Config, tenancy: Tenancy) -> Ability:
     can = config.models[model]
     only = policy.only.get(model)
+    refused = frozenset(name for name, each in config.tenants.items() if model in each.refused_models)
     return Ability(
         context_tokens=can.context_tokens,
         images=can.images,
         audio=can.audio,
         tools=can.tools,
         intents=frozenset(only) - {UNKNOWN} if only is not None else None,
-        refused_tenants=frozenset(name for name, each in config.tenants.items() if model in each.refused_models),
+        refused_tenants=Refusing(model, refused, tenancy),
     )
 
 

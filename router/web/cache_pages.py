@@ -20,7 +20,7 @@ from contracts.ports import AnswerControl, Keyring
 from contracts.records import DIRECT, UsageEvent
 from router.access import Operators, bearer
 from router.setup import Setup
-from router.web.admin import admin_route
+from router.web.admin import Caller, admin_route, joined
 from router.web.asgi import ClientLeft, body_in
 from router.web.pages import Decisions
 
@@ -53,14 +53,19 @@ def cache_admin_pages(
     workers: int = 1,
 ) -> APIRouter:
     """`/admin/v1/cache`: what there is, and taking it back. `setup` gives what is in force."""
-    pages = APIRouter(prefix="/admin/v1/cache", route_class=admin_route(operators))
+    look = APIRouter(prefix="/admin/v1/cache", route_class=admin_route(operators, "viewer", scoped=True))
+    operate = APIRouter(prefix="/admin/v1/cache", route_class=admin_route(operators, "operator", scoped=True))
 
-    @pages.get("", summary="Counts of the cache, and what each tenant and route has learned, in this worker")
-    async def get_stats() -> dict[str, Any]:
-        return {"worker": worker, "workers": workers, **control.stats(setup().semantic_rules)}
+    @look.get("", summary="Counts of the cache, and what each tenant and route has learned, in this worker")
+    async def get_stats(staff: Caller) -> dict[str, Any]:
+        stats = control.stats(setup().semantic_rules)
+        if staff.tenant:  # the counts are of all tenants together
+            stats = {"scopes": [scope for scope in stats["scopes"] if scope["owner"] == staff.tenant]}
+        return {"worker": worker, "workers": workers, **stats}
 
-    @pages.get("/entries", summary="Stored answers of this worker, the most recently used first")
+    @look.get("/entries", summary="Stored answers of this worker, the most recently used first")
     async def list_entries(
+        staff: Caller,
         tenant: _Owner = None,
         tag: _Tag = "",
         entry: Annotated[str, Query(alias="id", description="Only this one.")] = "",
@@ -68,23 +73,23 @@ def cache_admin_pages(
     ) -> dict[str, Any]:
         if entry and not _ID.fullmatch(entry):
             raise InvalidRequest("'id' must be 32 hex digits, as x-weir-cache-entry has them.", param="id")
-        owner = _known(tenant, setup())
+        owner = _known(staff.own(tenant), setup())
         entries = control.inspect(owner, tag=tag, key=bytes.fromhex(entry), most=limit)
         return {"data": list(entries)}
 
-    @pages.delete("/entries/{entry}", summary="Forget one stored answer")
-    async def drop_entry(entry: str) -> dict[str, Any]:
-        return _dropped(control, EVERYONE, entry)
+    @operate.delete("/entries/{entry}", summary="Forget one stored answer")
+    async def drop_entry(entry: str, staff: Caller) -> dict[str, Any]:
+        return _dropped(control, staff.tenant or EVERYONE, entry)
 
-    @pages.delete("/tags/{tag:path}", summary="Make stale what is filed under a tag")
-    async def invalidate_tag(tag: str, tenant: _Owner = None) -> dict[str, Any]:
-        return await _invalidated(control, _known(tenant, setup()), tag)
+    @operate.delete("/tags/{tag:path}", summary="Make stale what is filed under a tag")
+    async def invalidate_tag(tag: str, staff: Caller, tenant: _Owner = None) -> dict[str, Any]:
+        return await _invalidated(control, _known(staff.own(tenant), setup()), tag)
 
-    @pages.delete("", summary="Make everything stale")
-    async def invalidate_all(tenant: _Owner = None) -> dict[str, Any]:
-        return await _invalidated(control, _known(tenant, setup()), EVERYTHING)
+    @operate.delete("", summary="Make everything stale")
+    async def invalidate_all(staff: Caller, tenant: _Owner = None) -> dict[str, Any]:
+        return await _invalidated(control, _known(staff.own(tenant), setup()), EVERYTHING)
 
-    return pages
+    return joined(look, operate)
 
 
 def cache_pages(
@@ -117,7 +122,7 @@ def cache_pages(
         },
     )
     async def report_answer(request_id: str, request: Request) -> dict[str, Any]:
-        event = await decisions.find(request_id, request.headers)
+        event = await decisions.find(request_id, request.headers, "operator")
         told = _told(await _body(request))
         quarantined = _quarantine(control, event, setup())
         reported(event.route)

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from contracts.errors import NotFound
 from contracts.ports import EventArchive, Keyring
-from contracts.records import DIRECT, UsageEvent
+from contracts.records import DIRECT, Role, UsageEvent
 from router.access import Operators, bearer
 from router.evidence import RecentDecisions, explain
 from router.health import Health
@@ -38,7 +38,7 @@ def model_pages(pipeline: Pipeline, keys: Keyring) -> APIRouter:
 
 
 class Decisions:
-    """What is known of single requests: each to its own tenant, all of them to the admin."""
+    """What is known of single requests: each to its own tenant and that one's staff, all of them to the admin."""
 
     def __init__(self, recent: RecentDecisions, archive: EventArchive, keys: Keyring, operators: Operators) -> None:
         self._recent = recent
@@ -46,14 +46,13 @@ class Decisions:
         self._keys = keys
         self._operators = operators
 
-    async def find(self, request_id: str, headers: Mapping[str, str]) -> UsageEvent:
-        """Raises NotFound where there is none for whoever sent `headers`, and AccessError."""
-        secret = bearer(headers)
-        tenant = None if self._operators.is_admin(secret) else self._keys.find(secret).tenant
+    async def find(self, request_id: str, headers: Mapping[str, str], role: Role = "viewer") -> UsageEvent:
+        """`role` is what the staff needs. Raises NotFound where there is none for this caller, and AccessError."""
+        tenant = self._operators.reader(headers, self._keys, role).tenant
         event = self._recent.find(request_id)
         if event is None and is_request_id(request_id):
             event = await self._archive.find(request_id)
-        if event is None or (tenant is not None and event.tenant != tenant):
+        if event is None or (tenant and event.tenant != tenant):
             raise NotFound(f"No request '{request_id}' is known for this key.")
         return event
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contracts.errors import Abandoned, InvalidRequest
 from contracts.ports import Keyring
 from contracts.records import Key
-from router.access import Operators, bearer
+from router.access import Operators, Staff
 from router.breaker import Breakers
 from router.evidence import explain_decision
 from router.learning.lessons import Lessons
@@ -53,13 +53,14 @@ def route_pages(
     @pages.post("/v1/decisions/preview", summary="What would be decided about a request, without sending it")
     async def preview_decision(
         request: Request,
-        tenant: Annotated[str, Query(max_length=256, description="For whom; asked for by the admin only.")] = "",
+        tenant: Annotated[str, Query(max_length=256, description="For whom; for the admin and the staff.")] = "",
     ) -> dict[str, Any]:
-        secret = bearer(request.headers)
-        admin = operators.is_admin(secret)
-        key = Key(id="admin", tenant=tenant, hash="") if admin else keys.find(secret)
-        if admin and tenant not in pipeline.setup.tenants:
-            raise InvalidRequest(f"There is no tenant '{tenant}'.", param="tenant")
+        asker = operators.reader(request.headers, keys)
+        if isinstance(asker, Staff):
+            tenant = asker.own(tenant or None) or ""
+            if tenant not in pipeline.setup.tenants:
+                raise InvalidRequest(f"There is no tenant '{tenant}'.", param="tenant")
+        key = Key(id=asker.by, tenant=tenant, hash="") if isinstance(asker, Staff) else asker
         try:
             raw = orjson.loads(await _body(request, _MOST_PREVIEW_BYTES))
         except orjson.JSONDecodeError as error:
@@ -78,7 +79,7 @@ def route_pages(
         },
     )
     async def give_feedback(request_id: str, request: Request) -> dict[str, Any]:
-        event = await decisions.find(request_id, request.headers)
+        event = await decisions.find(request_id, request.headers, "operator")
         try:
             feedback = Feedback.model_validate_json(await _body(request, _MOST_FEEDBACK_BYTES))
         except ValidationError as error:

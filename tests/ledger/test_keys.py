@@ -13,14 +13,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.access import Author
 from contracts.errors import DemoKeyRefused, KeyRefused, KeysUnavailable
 from contracts.records import Key
 from ledger.database import Database
-from ledger.keys import MemoryKeyring, create_key, hash_of, is_demo, list_keys, revoke_key
+from ledger.keys import MemoryKeyring, hash_of, is_demo
+from ledger.stored_keys import create_key, list_keys, revoke_key
 from ledger.tables import keys
 
 TENANTS = ("acme", "globex")
 DEMO = "sk-weir-demo-acme"
+BY = Author("admin")
 DECLARED = Key(id="acme/demo", tenant="acme", hash=hash_of(DEMO), name="demo")
 
 
@@ -78,7 +81,9 @@ async def test_an_unknown_key_is_not_judged_before_the_database_was_read(databas
 
 async def test_a_made_key_works_after_a_refresh_and_its_secret_is_nowhere(database: Database) -> None:
     keyring = ring(database)
-    key, secret = await create_key(database, "globex", "web", routes=["support"], models=["large", "small"])
+    key, secret = await create_key(
+        database, "globex", "web", routes=["support"], models=["large", "small"], author=BY
+    )
     assert re.fullmatch(r"sk-weir-[A-Za-z0-9_-]{43}", secret)
     assert key.hash == hash_of(secret)
     await keyring.refresh()
@@ -93,33 +98,33 @@ async def test_a_made_key_works_after_a_refresh_and_its_secret_is_nowhere(databa
 
 
 async def test_no_limit_and_an_empty_limit_are_two_things(database: Database) -> None:
-    free, _ = await create_key(database, "acme")
-    bound, _ = await create_key(database, "acme", routes=[])
+    free, _ = await create_key(database, "acme", author=BY)
+    bound, _ = await create_key(database, "acme", routes=[], author=BY)
     stored = {key.id: key.routes for key in await list_keys(database)}
     assert stored == {free.id: None, bound.id: frozenset()}
 
 
 async def test_a_revoked_key_is_refused_and_stays_so(database: Database) -> None:
     keyring = ring(database)
-    key, secret = await create_key(database, "acme")
-    other, other_secret = await create_key(database, "acme")
+    key, secret = await create_key(database, "acme", author=BY)
+    other, other_secret = await create_key(database, "acme", author=BY)
     await keyring.refresh()
-    revoked = await revoke_key(database, key.id)
+    revoked = await revoke_key(database, key.id, author=BY)
     assert revoked is not None
     assert revoked.revoked_at is not None
     await keyring.refresh()
     with pytest.raises(KeyRefused):
         keyring.find(secret)
     assert keyring.find(other_secret) == other
-    again = await revoke_key(database, key.id)
+    again = await revoke_key(database, key.id, author=BY)
     assert again == revoked, "the first moment stays"
-    assert await revoke_key(database, "key_none") is None
+    assert await revoke_key(database, "key_none", author=BY) is None
 
 
 async def test_keys_are_listed_by_tenant_oldest_first(database: Database) -> None:
-    first, _ = await create_key(database, "acme", "one")
-    second, _ = await create_key(database, "globex", "two")
-    third, _ = await create_key(database, "acme", "three")
+    first, _ = await create_key(database, "acme", "one", author=BY)
+    second, _ = await create_key(database, "globex", "two", author=BY)
+    third, _ = await create_key(database, "acme", "three", author=BY)
     assert await list_keys(database) == [first, second, third]
     assert await list_keys(database, "acme") == [first, third]
     assert await list_keys(database, "nobody") == []
@@ -128,7 +133,7 @@ async def test_keys_are_listed_by_tenant_oldest_first(database: Database) -> Non
 async def test_the_background_task_takes_up_what_others_change(database: Database) -> None:
     keyring = ring(database)
     keyring.start()
-    key, secret = await create_key(database, "acme")
+    key, secret = await create_key(database, "acme", author=BY)
 
     async def until(refused: bool) -> None:
         while True:
@@ -142,7 +147,7 @@ async def test_the_background_task_takes_up_what_others_change(database: Databas
             await asyncio.sleep(0.002)
 
     await asyncio.wait_for(until(refused=False), 30)
-    await revoke_key(database, key.id)
+    await revoke_key(database, key.id, author=BY)
     await asyncio.wait_for(until(refused=True), 30)
     await keyring.stop()
 
@@ -156,7 +161,7 @@ async def test_an_outage_keeps_the_last_known_keys(
     switchable: Switchable, caplog: pytest.LogCaptureFixture
 ) -> None:
     keyring = ring(switchable)
-    _, secret = await create_key(switchable, "acme")
+    _, secret = await create_key(switchable, "acme", author=BY)
     await keyring.refresh()
     switchable.away = True
     with pytest.raises(ConnectionRefusedError):
@@ -192,14 +197,14 @@ async def test_demo_keys_are_refused_by_name_where_they_may_not_be_used(database
     for demo in (DEMO, "sk-weir-demo-made-up"):
         with pytest.raises(DemoKeyRefused, match="weir keys create"):
             keyring.find(demo)
-    _, secret = await create_key(database, "acme")
+    _, secret = await create_key(database, "acme", author=BY)
     await keyring.refresh()
     assert keyring.find(secret).tenant == "acme"
 
 
 async def test_a_reload_replaces_declared_keys_and_tenants(database: Database) -> None:
     keyring = ring(database)
-    _, stored = await create_key(database, "globex")
+    _, stored = await create_key(database, "globex", author=BY)
     await keyring.refresh()
     new = Key(id="acme/new", tenant="acme", hash=hash_of("sk-new"))
     keyring.configure([new], ["acme"])
@@ -219,12 +224,12 @@ async def test_a_tenant_that_is_gone_is_refused_even_before_the_database_was_rea
 
 
 async def test_a_key_both_declared_and_stored_follows_the_configuration_unless_revoked(database: Database) -> None:
-    key, secret = await create_key(database, "acme")
+    key, secret = await create_key(database, "acme", author=BY)
     declared = Key(id="acme/mine", tenant="acme", hash=key.hash, routes=frozenset({"support"}))
     keyring = ring(database, (declared,))
     await keyring.refresh()
     assert keyring.find(secret).id == "acme/mine"
-    await revoke_key(database, key.id)
+    await revoke_key(database, key.id, author=BY)
     await keyring.refresh()
     with pytest.raises(KeyRefused):
         keyring.find(secret)

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from weir.keys import keys
+from weir.tenants import tenants
 
 CONFIG = """
 upstreams: {stand-in: {kind: scripted}}
@@ -61,6 +62,22 @@ def test_a_key_is_made_listed_and_revoked(run: Run) -> None:
     assert json.loads(run("revoke", made["id"], "--json").stdout)["revoked_at"] == first["revoked_at"]
 
 
+def test_a_key_of_the_staff_says_how_far_it_goes(run: Run) -> None:
+    of_all = run("create", "--role", "viewer", "--name", "finance")
+    assert "role viewer, for all tenants" in of_all.stderr
+    assert "role operator, for acme" in run("create", "--role", "operator", "--tenant", "acme").stderr
+    listed = json.loads(run("list", "--json").stdout)
+    assert [(key["role"], key["tenant"]) for key in listed] == [("viewer", ""), ("operator", "acme")]
+    assert "/admin as operator" in run("list").stdout
+
+
+def test_a_tenant_of_the_database_gets_keys_too(run: Run) -> None:
+    assert CliRunner().invoke(tenants, ["create", "initech"]).exit_code == 0
+    assert run("create", "--tenant", "initech").exit_code == 0
+    assert CliRunner().invoke(tenants, ["close", "initech"]).exit_code == 0
+    assert "There is no tenant 'initech'" in run("create", "--tenant", "initech").stderr
+
+
 def test_no_keys_yet_is_said_in_words(run: Run) -> None:
     assert "weir keys create --tenant" in run("list").stdout
     assert json.loads(run("list", "--json").stdout) == []
@@ -69,10 +86,16 @@ def test_no_keys_yet_is_said_in_words(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (["create", "--tenant", "nobody"], "'nobody' is not in the configuration, which has acme, globex"),
-        (["create", "--tenant", "acme", "--route", "auto"], "which has support"),
-        (["create", "--tenant", "acme", "--model", "tiny"], "which has large"),
+        (["create", "--tenant", "nobody"], "There is no tenant 'nobody'. There are: acme, globex."),
+        (["create", "--tenant", "acme", "--route", "auto"], "There is no route 'auto'. There are: support."),
+        (["create", "--tenant", "acme", "--model", "tiny"], "There is no model 'tiny'. There are: large."),
         (["create"], "--tenant"),
+        (["create", "--tenant", "acme", "--role", "admin"], "'viewer', 'operator', 'approver'"),
+        (["create", "--role", "viewer", "--route", "support"], "no routes or models"),
+        (["create", "--tenant", "acme", "--name", "x" * 10_000], "at most 128 characters"),
+        (["create", "--tenant", "acme", "--name", "a\x07b"], "printable"),
+        (["create", "--tenant", "a b"], "There is no tenant 'a b'"),
+        (["create", "--tenant", "acme", "--reason", "x" * 513], "'reason'"),
         (["revoke", "key_none"], "weir keys list"),
         (["list", "--config", "missing.yaml"], "missing.yaml"),
     ],
