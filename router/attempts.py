@@ -21,7 +21,7 @@ from typing import NoReturn, Protocol
 
 from msgspec import Struct
 
-from contracts.errors import BreakerOpen, DeadlineExceeded, UpstreamFailure, UpstreamRejected
+from contracts.errors import BreakerOpen, DeadlineExceeded, LimitReached, UpstreamFailure, UpstreamRejected
 
 LEAST_S = 0.05
 """With less time left than this, nothing is attempted."""
@@ -62,10 +62,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """How an attempt ended that did not end the request, and when.
 
-    `failure` None: there is an answer, but a better model is to be asked.
+    `failure` None: there is an answer, but a better model is to be asked. LimitReached: a budget of this model
+    alone is used up, so it was not called.
     """
 
-    failure: UpstreamFailure | None
+    failure: UpstreamFailure | LimitReached | None
     now: float
 
 
@@ -85,13 +86,13 @@ def attempts(
       `backoff_seconds * 2**retry`, bounded). An upstream's Retry-After comes on top, unless a later model can be
       tried right now: then that one goes first. A pause for which the deadline leaves no time is not begun.
     - Models whose breaker is open are passed over.
-    - An answer that was not good enough moves on to the next model too.
+    - An answer that was not good enough moves on to the next model too, and so does a used-up budget.
 
     Raises the last failure when all have failed, BreakerOpen when none could be tried, and DeadlineExceeded,
     from the last failure, when the time is up. Times in seconds on the clock of `started`.
     """
     ends = started + limits.deadline_seconds
-    last: UpstreamFailure | None = None
+    last: UpstreamFailure | LimitReached | None = None
     for position, model in enumerate(models, start=1):
         pause = 0.0
         for retry in range(limits.retries + 1):
@@ -107,7 +108,7 @@ def attempts(
             last = outcome.failure
             if isinstance(last, UpstreamRejected):
                 raise last
-            if not last.retryable:
+            if isinstance(last, LimitReached) or not last.retryable:
                 break
             pause = _backoff(limits, retry, rng)
             if last.retry_after_s is not None:

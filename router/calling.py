@@ -11,7 +11,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from contracts.errors import SlowUpstream, UpstreamFailure, UpstreamRejected, WeirError
+from contracts.errors import (
+    BudgetUnavailable,
+    LimitReached,
+    SlowUpstream,
+    UpstreamFailure,
+    UpstreamRejected,
+    WeirError,
+)
 from contracts.ports import AnswerStream, Draft, UpstreamCall, WholeAnswer
 from router.assembly import Assembly
 from router.attempts import Attempt, Outcome, attempts
@@ -52,7 +59,8 @@ class Caller:
         """The first answer that `models`, in this order, can be brought to give.
 
         With a `review` the first model's answer is judged; one that is doubted is delivered only where no other
-        model answers. Raises the UpstreamFailure or DeadlineExceeded with which the policy gave up.
+        model answers. Raises the UpstreamFailure or DeadlineExceeded with which the policy gave up, or
+        LimitReached or BudgetUnavailable where nothing more may be spent.
         """
         policy = attempts(
             models,
@@ -88,16 +96,23 @@ class Caller:
 
     async def _attempt(
         self, exchange: Exchange, attempt: Attempt, review: Review | None
-    ) -> Drafted | UpstreamFailure:
-        """One attempt, noted in the trail, and what `review` says of its answer."""
+    ) -> Drafted | UpstreamFailure | LimitReached:
+        """One attempt, noted in the trail, and what `review` says of its answer.
+
+        Raises LimitReached and BudgetUnavailable where no other model may be asked either.
+        """
         if attempt.pause_s:
             await asyncio.sleep(attempt.pause_s)
         deployment = exchange.setup.deployments[attempt.model]
         began_ms = exchange.trail.elapsed_ms()
         try:
             began, draft = await self._try(exchange, deployment, attempt, review)
-        except UpstreamFailure as failure:
+        except (UpstreamFailure, LimitReached, BudgetUnavailable) as failure:
             exchange.trail.attempt(attempt.model, deployment.upstream.name, began_ms, failure)
+            if isinstance(failure, BudgetUnavailable):
+                raise
+            if isinstance(failure, LimitReached) and not _of_this_model_only(exchange, failure):
+                raise
             return failure
         exchange.trail.attempt(attempt.model, deployment.upstream.name, began_ms, None)
         if draft is None or review is None:
@@ -138,6 +153,8 @@ class Caller:
         breaker = self.breakers.of(attempt.model)
         body = _upstream_body(exchange, deployment)
         with breaker.watch(time.perf_counter, whole=not exchange.request.stream):
+            if exchange.purse is not None:
+                await exchange.purse.reserve(attempt.model, exchange.body, exchange.setup.prices)
             call = UpstreamCall(
                 endpoint=exchange.request.endpoint,
                 body=logprobs.added(body) if logprobs is not None else body,
@@ -203,6 +220,13 @@ class Caller:
             await review.drop_stream(drafted.deployment, drafted.began[0])
         else:
             review.drop_whole(drafted.deployment, drafted.began)
+
+
+def _of_this_model_only(exchange: Exchange, reached: LimitReached) -> bool:
+    """Also for one whom a lot sent to the dear model: to measure must refuse nobody who would else be answered."""
+    if exchange.trail.arm == "dear":
+        return True
+    return exchange.purse is not None and exchange.purse.blocks_its_model_only(reached)
 
 
 def _upstream_body(exchange: Exchange, deployment: Deployment) -> dict[str, Any]:

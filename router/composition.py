@@ -17,11 +17,11 @@ import orjson
 from cache.limits import AcceptanceLimits, SemanticLimits
 from cache.refusals import phrases
 from cache.room import VERIFIER, CacheSettings
-from contracts.ports import CacheRules, Policy, Prices, SemanticRules, Upstream
+from contracts.ports import CacheRules, Keyring, Policy, Prices, SemanticRules, Upstream
 from contracts.records import DIRECT, Key
 from encoder.address import socket_path
 from encoder.card import BUILT, EncoderFault, read_card
-from ledger.prices import PriceList, PriceRule, TokenRates
+from ledger.prices import GpuRate, LongRates, PriceList, PriceRule, PricesUnknown, TokenRates
 from prompts.book import PromptBook
 from registry.contents import CARD
 from registry.faults import NotThere, RegistryFault
@@ -31,7 +31,9 @@ from router.access import Operators
 from router.choice.fixed import FixedChoice, MissingChoice, NamedChoice
 from router.choice.parts import EVERYONE, ChoiceParts, Place
 from router.config import policies, schema
-from router.config.load import Loaded
+from router.config.load import ConfigError, Loaded
+from router.config.price_file import read_price_file
+from router.config.prices import GpuPrice, ListedPrice, Price, TokenPrice
 from router.setup import Access, CacheRule, Deployment, Learning, Plan, Setup
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
@@ -123,21 +125,53 @@ def make_upstream(name: str, upstream: schema.Upstream, loaded: Loaded) -> Upstr
             return ScriptedUpstream(name, loaded.folder / upstream.knowledge if upstream.knowledge else None)
 
 
-def prices_of(loaded: Loaded) -> Prices:
-    """The price of every model. Raises PricesUnknown, naming all the models that have none."""
+def prices_of(loaded: Loaded) -> PriceList:
+    """The price of every model; those without one are told in the log.
+
+    Raises PricesUnknown, naming all the models that have none and must have one.
+    """
+    prices = price_list(loaded)
+    if prices.unpriced:
+        log.warning("no price is known for %s: what they cost counts as nothing", ", ".join(prices.unpriced))
+    return prices
+
+
+def price_list(loaded: Loaded) -> PriceList:
+    """The same for those who tell of it themselves."""
     config = loaded.config
-    overrides = loaded.folder / config.ledger.prices if config.ledger.prices else None
-    return PriceList((_price_rule(name, model) for name, model in config.models.items()), overrides)
+    from_file: Mapping[str, Price] = {}
+    if config.ledger.prices:
+        try:
+            from_file = read_price_file(loaded.folder / config.ledger.prices, config.models)
+        except ConfigError as error:
+            raise PricesUnknown([str(error)]) from error
+    file = Path(config.ledger.prices or "").name
+    rules = [_price_rule(name, model, from_file.get(name), file) for name, model in config.models.items()]
+    return PriceList(rules, config.ledger.unpriced)
 
 
-def _price_rule(name: str, model: schema.Model) -> PriceRule:
-    match model.price:
-        case schema.TokenPrice() as price:
-            return PriceRule(model=name, rates=TokenRates(**dict(price)), listed_as=model.name or name)
-        case schema.ListedPrice() as price:
-            return PriceRule(model=name, listed_as=price.listed_as, provider=price.provider)
+def _price_rule(name: str, model: schema.Model, from_file: Price | None, file: str) -> PriceRule:
+    """What its own settings state comes first, then the price file, then its name in the list."""
+    price, source = model.price, "config"
+    if from_file is not None and (price is None or isinstance(price, ListedPrice)):
+        price, source = from_file, file
+    listed_as = model.name or name
+    match price:
         case None:
-            return PriceRule(model=name, listed_as=model.name or name)
+            return PriceRule(model=name, listed_as=listed_as)
+        case ListedPrice():
+            return PriceRule(model=name, listed_as=price.listed_as, provider=price.provider)
+        case TokenPrice():
+            longer = {int(tokens): LongRates(**dict(rates)) for tokens, rates in price.above.items()}
+            rates = TokenRates(**(_figures(price) | {"above": longer}))
+            return PriceRule(model=name, rates=rates, source=source, listed_as=listed_as)
+        case GpuPrice():
+            return PriceRule(model=name, rates=GpuRate(**_figures(price)), source=source, listed_as=listed_as)
+
+
+def _figures(price: TokenPrice | GpuPrice) -> dict[str, Any]:
+    """All but the currency, of which there is one."""
+    return {name: value for name, value in price if name != "currency"}
 
 
 def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts) -> Setup:
@@ -175,6 +209,8 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts) -
                 semantic=semantic_rules(route.cache.semantic),
             ),
             attempts=route.attempts,
+            reference=reference_of(route),
+            dear_share=route.counterfactual.share if route.counterfactual else 0.0,
             learning=learning_of(route),
         )
 
@@ -184,22 +220,29 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts) -
     }
     for name in parts.shelves.keys() - {name for name, route in config.routes.items() if learns(route)}:
         del parts.shelves[name]
+    parts.tenancy.declare({name: _access(tenant) for name, tenant in config.tenants.items()})
     named = {name: plan(DIRECT, schema.Route(candidates=(name,)), NamedChoice()) for name in config.models}
     return Setup(
         plans={**named, **routes},
         deployments=deployments,
-        tenants={name: _access(tenant) for name, tenant in config.tenants.items()},
+        tenants=parts.tenancy,
         prices=prices,
     )
+
+
+def reference_of(route: schema.Route) -> str:
+    """The candidate that savings are measured against."""
+    learned = route.policy.reference if isinstance(route.policy, policies.LearnedPolicy) else None
+    return route.reference or learned or route.candidates[0]
 
 
 def learning_of(route: schema.Route) -> Learning | None:
     """What is written down of a route's traffic."""
     if route.learning is None:
         return None
-    named = route.policy.reference if isinstance(route.policy, policies.LearnedPolicy) else None
+    learned = route.policy.reference if isinstance(route.policy, policies.LearnedPolicy) else None
     return Learning(
-        reference=named or route.candidates[0],
+        reference=learned or route.candidates[0],
         judge=route.learning.judge or "",
         same_words=route.learning.same_words,
         shadow_share=route.learning.shadow_share,
@@ -219,8 +262,12 @@ def _access(holder: schema.Tenant | schema.TenantKey) -> Access:
 
 
 def declared_keys(config: schema.Config) -> list[Key]:
-    """The keys that the configuration itself holds."""
-    return [
+    """The keys that the configuration itself holds, of tenants and of the staff."""
+    of_staff = [
+        Key(id=f"staff/{name}", tenant=staff.tenant or "", name=name, hash=staff.hash, role=staff.role)
+        for name, staff in config.staff.items()
+    ]
+    return of_staff + [
         Key(id=f"{tenant_name}/{name}", tenant=tenant_name, name=name, hash=key.hash, **_limits(_access(key)))
         for tenant_name, tenant in config.tenants.items()
         for name, key in tenant.keys.items()
@@ -274,16 +321,16 @@ def encoder_of(loaded: Loaded, state: Path) -> tuple[KeptProcess | None, Encoder
     return encoder_process(folder, socket, backend=config.backend), client
 
 
-def operators_of(loaded: Loaded, state: Path) -> Operators:
+def operators_of(loaded: Loaded, state: Path, keys: Keyring | None = None) -> Operators:
     """The admin key of the configuration, or the one in the state folder, made at first start."""
     server = loaded.config.server
     metrics_key = loaded.secret(server.metrics_key) if server.metrics_key else None
     if server.admin_key:
-        return Operators(loaded.secret(server.admin_key), metrics_key)
+        return Operators(loaded.secret(server.admin_key), metrics_key, keys)
     file = state / "admin.key"
     admin_key = file.read_text().strip() if file.exists() else ""
     if not admin_key:  # also where the disk was full when one was to be written
         admin_key = f"sk-weir-admin-{secrets.token_urlsafe(32)}"
         file.touch(mode=0o600)
         file.write_text(f"{admin_key}\n")
-    return Operators(admin_key, metrics_key)
+    return Operators(admin_key, metrics_key, keys)

@@ -42,6 +42,7 @@ class Tee:
         "ending",
         "pieces",
         "raw_usage",
+        "tier",
     )
 
     def __init__(
@@ -64,6 +65,8 @@ class Tee:
         self.pieces: list[str] = []
         self.ending: list[bytes] = []
         self.raw_usage: Mapping[str, Any] | None = None
+        self.tier: object = None
+        """The answer's `service_tier`, once an event has named it."""
 
     @property
     def text(self) -> str:
@@ -127,6 +130,7 @@ class Tee:
         chunk = _parse(payload)
         choices = chunk.get("choices") or ()
         usage = chunk.get("usage")
+        self.tier = chunk.get("service_tier") or self.tier
         if isinstance(usage, dict):
             self.raw_usage = usage
             if not choices:

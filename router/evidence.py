@@ -88,6 +88,7 @@ def explain(event: UsageEvent) -> dict[str, Any]:
             "reasoning_tokens": usage.reasoning,
             "source": usage.source,
             "method": usage.method or None,
+            "tier": usage.tier or None,
             "raw": dict(usage.raw) if usage.raw is not None else None,
         },
         "cost_usd": plain(event.cost),

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec import field as struct_field
 
+from contracts.budgets import Left
 from contracts.ports import CacheTerms, Finding, Query
 from contracts.records import Endpoint, Key, Purpose
 from contracts.request import ModelRequest
+from router.counterfactual import SESSION
 from router.flights import Flight
 from router.setup import Plan, Setup
+from router.spending import Purse
 from router.trail import Trail
-
-SESSION = "x-weir-session"
-"""The header in which a client may name the conversation that a request belongs to."""
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -32,6 +33,8 @@ class Incoming(Struct, frozen=True, kw_only=True):
     request_id: str
     arrived: float
     purpose: Purpose = "serve"
+    left: MutableMapping[str, Left] = struct_field(default_factory=dict)
+    """What the budgets that can refuse it have left, by name; filled in on the way, also to an error."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class Exchange:
     """What had been invalidated when this began."""
     finding: Finding | None = None
     """What the semantic cache said, where it was asked."""
+    purse: Purse | None = None
+    """Its share of the budgets that concern it; None where none does."""
     flight: Flight | None = None
     query: Query | None = None
     """What the policy was asked, where it was."""

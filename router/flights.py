@@ -12,11 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from contracts.errors import Abandoned, DeadlineExceeded, WeirError
+from contracts.errors import Abandoned, BudgetUnavailable, DeadlineExceeded, LimitReached, WeirError
 from contracts.records import StoredAnswer
 
 _Seat = asyncio.Future["Flight | StoredAnswer | WeirError | None"]
 """Where a passenger waits: for the answer, the error, neither, or the controls."""
+_PILOTS_OWN = (Abandoned, LimitReached, BudgetUnavailable)
+"""Errors that say nothing of the request, but of who makes it: a passenger may be under other budgets."""
 
 
 class Flight:
@@ -43,7 +45,7 @@ class Flight:
     def land(self, answer: StoredAnswer | None, error: BaseException | None = None) -> None:
         """Give every passenger `answer` (None: it is not to be shared), or the WeirError that ended the flight.
 
-        Abandoned and any other `error`, such as a cancellation, say nothing of the request: a passenger takes over.
+        After Abandoned, a used-up budget, and any other `error`, such as a cancellation, a passenger takes over.
         """
         if self._landed:
             return
@@ -52,7 +54,7 @@ class Flight:
             self._release.cancel()
         seats = self._air[self._key]
         shared: StoredAnswer | WeirError | None = answer
-        if isinstance(error, WeirError) and not isinstance(error, Abandoned):
+        if isinstance(error, WeirError) and not isinstance(error, _PILOTS_OWN):
             shared = error
         if seats and error is not None and shared is not error:
             seats.popleft().set_result(Flight(self._air, self._key, self._clock))

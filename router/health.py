@@ -17,7 +17,10 @@ _FRESH_S = 2.0
 
 
 class Health:
-    """Ready means: keys are known, usage can be recorded, and at least one upstream answers."""
+    """Ready means: keys are known, usage can be recorded, and at least one upstream answers.
+
+    Without its database or the counters of its budgets a Weir goes on answering what it may.
+    """
 
     def __init__(
         self,
@@ -27,12 +30,14 @@ class Health:
         permits: Permits,
         upstreams: Callable[[], Mapping[str, Upstream]],
         database_up: Callable[[], bool],
+        budgets_up: Callable[[], bool] = lambda: True,
     ) -> None:
         self._keys = keys
         self._events = events
         self._permits = permits
         self._upstreams = upstreams
         self._database_up = database_up
+        self._budgets_up = budgets_up
         self._probed: dict[str, str] = {}
         self._probed_at = float("-inf")
         self._probing = asyncio.Lock()
@@ -46,9 +51,13 @@ class Health:
             "upstreams": "ok" if "ok" in upstreams.values() else "none answers",
             "server": "shutting down" if self._permits.closed else "ok",
         }
+        informative = {
+            "database": "ok" if self._database_up() else "down: events wait on disk",
+            "budgets": "ok" if self._budgets_up() else "their counters are out of reach",
+        }
         return {
             "ready": all(state == "ok" for state in parts.values()),
-            "parts": {**parts, "database": "ok" if self._database_up() else "down: events wait on disk"},
+            "parts": {**parts, **informative},
             "upstreams": upstreams,
         }
 

@@ -8,36 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from prometheus_client import ProcessCollector
 
 from cache.room import CacheRoom
+from contracts.access import Known
 from contracts.errors import UpstreamFailure
 from contracts.ports import Upstream
 from contracts.records import Endpoint, UsageEvent
+from ledger.access_doors import StoredBudgets, StoredHistory, StoredKeys, StoredTenants
 from ledger.database import Database, DatabaseUnusable, sqlite_url
-from ledger.doors import StoredEvents, StoredKeys
+from ledger.doors import StoredEvents
 from ledger.handover import Handover
 from ledger.keys import MemoryKeyring
 from ledger.prices import PricesUnknown
+from ledger.snapshot import Snapshot
 from ledger.spool import Spool
-from ledger.writer_process import WriterProcess
 from registry.store import Registry
+from router.alerts import Alerts
 from router.auditing import Audits
 from router.board import PAGES, Board
+from router.bookkeeping import CountersMissing, counters_of, reports_of, require_counters, webhook_of, writer_of
 from router.breaker import Breakers
-from router.cache_metrics import wire_cache, wire_encoder
 from router.calling import Caller
+from router.changes import budgets_in_force
 from router.choice.opinions import Opinions
 from router.choice.parts import ChoiceParts
 from router.choice.promotions import Promotions
 from router.choice.sessions import Sessions
-from router.choice_metrics import wire_choice
 from router.composition import (
     cache_settings,
     declared_keys,
@@ -53,6 +52,8 @@ from router.config.load import Loaded
 from router.config.watch import Outcome, Watch
 from router.estimates import TokenEstimator
 from router.evidence import RecentDecisions
+from router.forecast import Forecast
+from router.gauges import wire_gauges
 from router.health import Health
 from router.judging import ModelJudge
 from router.learning.lessons import Lessons
@@ -61,9 +62,10 @@ from router.metrics import Metrics
 from router.permits import Permits
 from router.pipeline import Pipeline
 from router.server import is_loopback
+from router.spending import Spending
 from router.station import Station, Word
 from router.upstreams.fleet import Fleet
-from router.upstreams.openai_http import OpenAIUpstream
+from router.web.access_pages import audit_pages, budget_pages, tenant_pages
 from router.web.admin import admin_pages
 from router.web.app import Front, pages_app
 from router.web.cache_pages import cache_admin_pages, cache_pages
@@ -71,17 +73,16 @@ from router.web.errors import status_of
 from router.web.hot import ModelEndpoint
 from router.web.openapi import openapi_page
 from router.web.pages import Decisions, decision_pages, model_pages, operator_pages
+from router.web.report_pages import report_pages
 from router.web.route_pages import route_pages
 from router.workers import WorkersFailed
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger("weir")
 
-START_FAILURES = (UpstreamFailure, PricesUnknown, DatabaseUnusable, WorkersFailed, OSError)
+START_FAILURES = (UpstreamFailure, PricesUnknown, DatabaseUnusable, CountersMissing, WorkersFailed, OSError)
 """What keeps a Weir from starting, each with advice."""
 
+_DATABASE_S = 5.0
 _AT_START = ("server", "ledger", "cache", "encoder", "breaker")
 """Sections that a reload cannot change."""
 
@@ -106,26 +107,22 @@ class House:
     ) -> None:
         config = loaded.config
         self.worker, self.workers = worker, workers
+        self._config_path = config_path
         self._tell = tell
         self.shutdown_s = config.server.shutdown_seconds
-        self._loaded = loaded
+        self._loaded = self.in_force = loaded
         self.database = Database(loaded.secret(config.ledger.url) if config.ledger.url else sqlite_url(state))
-        folder = state / "spool"
+        self.spool_folder = folder = state / "spool"
         self.spool = Spool(folder, max_bytes=config.ledger.spool_max_bytes, fsync=config.ledger.fsync, adopts=False)
         self.handover = Handover(self.spool, flush_s=config.ledger.flush_seconds)
-        self.writer = WriterProcess(
-            self.database.url,
-            folder,
-            flush_s=config.ledger.flush_seconds,
-            batch=config.ledger.batch,
-            fsync=config.ledger.fsync,
-        )
+        self.writer = writer_of(loaded, self.database.url, folder)
         self.keys = MemoryKeyring(
             declared_keys(config),
             config.tenants,
             self.database,
             refresh_s=config.ledger.keys_refresh_seconds,
             demo_keys=is_loopback(bound_to),
+            snapshot=Snapshot(state, self.database.name),
         )
         self.encoder_process, self.encoder = encoder_of(loaded, state)
         self.cache = CacheRoom(cache_settings(loaded, state, worker, workers), self.encoder)
@@ -144,12 +141,30 @@ class House:
         self.permits = permits or Permits(config.server.max_concurrent)
         self.recent = RecentDecisions(config.server.recent_decisions)
         self.archive = StoredEvents(self.database, folder)
-        self.operators = operators_of(loaded, state)
+        self.operators = operators_of(loaded, state, self.keys)
         self.metrics = Metrics()
+        self._open_accounts()
         self.board = Board(state / PAGES, worker, workers, page=self.metrics.page, ask=lambda: tell("publish"))
         self.fleet = Fleet(make_upstream)
         self.watch = Watch(
             config_path, loaded, every_s=config.server.reload_seconds, on_change=self.take, on_problem=self.refuse
+        )
+
+    def _open_accounts(self) -> None:
+        """What counts budgets, asks them before money is spent, and tells of those that run out."""
+        config = self._loaded.config
+        self.alerts = Alerts(
+            webhook_of(self._loaded), timeout_s=config.alerts.timeout_seconds, told=self.metrics.alerts.add
+        )
+        self.budgets = counters_of(
+            self._loaded, self.database, self.spool_folder, workers=self.workers, alert=self.alerts.crossed
+        )
+        self.tokens = TokenEstimator()
+        self.spending = Spending(
+            self.budgets,
+            Forecast(self.tokens, first_guess=config.ledger.first_output_tokens),
+            refused=self.metrics.budget_refused.add,
+            unavailable=self.metrics.budget_unavailable.add,
         )
 
     async def open(self) -> Front:
@@ -159,6 +174,7 @@ class House:
         """
         config = self._loaded.config
         prices = prices_of(self._loaded)
+        await self._open_database()
         await self.fleet.sail(self._loaded)
         self.choice.places = head_places(self._loaded, self.registry)
         self.pipeline = Pipeline(
@@ -167,12 +183,13 @@ class House:
             cache=self.cache.answers,
             semantic=self.cache.semantic,
             caller=Caller(self.breakers, keep_bytes=config.cache.max_answer_bytes),
-            tokens=TokenEstimator(),
+            tokens=self.tokens,
             events=self.spool,
             permits=self.permits,
             drain_s=config.server.drain_seconds,
             status_of=status_of,
             settled=self._settled,
+            spending=self.spending,
         )
         if self.cache.semantic is not None and config.cache.matching.judge:
             self.cache.semantic.judge = ModelJudge(config.cache.matching.judge, self.pipeline.answer)
@@ -191,10 +208,25 @@ class House:
         self.promotions.start()
         self.handover.start()
         self.writer.start()
+        self.keys.directory.follow(self._know)
+        self._record(self._loaded)
+        await self.keys.directory.first_look()
         self.keys.start()
+        self._budget()
+        await self.budgets.start()
         self.watch.start()
-        self._wire_gauges()
+        wire_gauges(self)
         return self._front(self.lessons)
+
+    async def _open_database(self) -> None:
+        """Raises DatabaseUnusable where its schema is not this Weir's; one that is down is gone on without."""
+        try:
+            async with asyncio.timeout(_DATABASE_S):
+                await self.database.prepare()
+        except DatabaseUnusable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises: it is tried again in the background
+            log.warning("the ledger's database does not answer (%s); events wait on disk", type(error).__name__)
 
     async def close(self) -> None:
         """End everything, the ledger last."""
@@ -211,6 +243,8 @@ class House:
         if self.encoder is not None and self.encoder_process is not None:
             await self.encoder.close()
             await self.encoder_process.stop()
+        await self.budgets.stop()
+        await self.alerts.close()
         await self.handover.stop()
         self.spool.close()
         await self.writer.stop()
@@ -221,12 +255,17 @@ class House:
     async def take(self, loaded: Loaded) -> None:
         """Put a new configuration in force; requests under way end with the old one. Raises what `open` raises."""
         prices = prices_of(loaded)  # before anything is started: this is what a new model lacks most often
+        counted_as_now = loaded.config.model_copy(update={"ledger": self._loaded.config.ledger})
+        require_counters(counted_as_now, self.workers)
         gone = await self.fleet.sail(loaded)
         self.choice.places = head_places(loaded, self.registry)
         # What was learned, and the prompts, are read beside the requests.
         setup = await asyncio.to_thread(setup_of, loaded, self.fleet, prices, self.choice)
-        old, self.pipeline.setup = self.pipeline.setup, setup
+        old, self.pipeline.setup, self.in_force = self.pipeline.setup, setup, loaded
         self.keys.configure(declared_keys(loaded.config), loaded.config.tenants)
+        self.alerts.configure(webhook_of(loaded), timeout_s=loaded.config.alerts.timeout_seconds)
+        self._budget()
+        self._record(loaded)
         # The last request that began with the old setup lets go of it, and only then may its upstreams close.
         weakref.finalize(old, _close_soon, asyncio.get_running_loop(), gone)
         self.metrics.reloads.add("taken")
@@ -254,6 +293,25 @@ class House:
         self.metrics.reloads.add("refused")
         log.error("the changed configuration is refused, the old one stays in force:\n%s", error)
 
+    def _know(self, known: Known) -> None:
+        """The database has told of tenants and budgets."""
+        self.choice.tenancy.take(known.open_tenants().values())
+        self._budget()
+
+    def _budget(self) -> None:
+        """Put budgets in force: those of the configuration, and those of the database that are known."""
+        known = self.keys.directory.known
+        stored = known.budgets if known is not None else ()
+        budgets, strange = budgets_in_force(self.in_force.config.budgets, stored)
+        for name in strange:
+            log.error("the budget %s in the database is not one that this Weir understands: it does not hold", name)
+        self.spending.configure(budgets)
+
+    def _record(self, loaded: Loaded) -> None:
+        """Have the audit log say that this configuration is in force."""
+        if self.worker == 0:
+            self.keys.directory.record_configuration(loaded.digest, str(self._config_path))
+
     def _settled(self, event: UsageEvent) -> None:
         self.recent.add(event)
         self.metrics.observe(event)
@@ -265,10 +323,12 @@ class House:
             events=self.spool,
             permits=self.permits,
             upstreams=lambda: self.fleet.running,
-            database_up=self._database_up,
+            database_up=lambda: self.database_up,
+            budgets_up=lambda: self.budgets.up,
         )
         decisions = Decisions(self.recent, self.archive, self.keys, self.operators)
         control, setup = self.cache.control, lambda: self.pipeline.setup
+        operators, in_force = self.operators, lambda: self.in_force.config
         pages = pages_app(
             [
                 model_pages(self.pipeline, self.keys),
@@ -283,14 +343,13 @@ class House:
                     told=self.metrics.feedback.add,
                 ),
                 cache_pages(self.keys, control, decisions, setup, reported=self.metrics.cache_reports.add),
-                cache_admin_pages(self.operators, control, setup, worker=self.worker, workers=self.workers),
-                operator_pages(health, self.metrics_page, self.operators),
-                admin_pages(
-                    self.operators,
-                    StoredKeys(self.database, self.keys),
-                    setup=setup,
-                    reload=self.reload,
-                ),
+                cache_admin_pages(operators, control, setup, worker=self.worker, workers=self.workers),
+                operator_pages(health, self.metrics_page, operators),
+                admin_pages(operators, StoredKeys(self.database, self.keys), setup=setup, reload=self.reload),
+                tenant_pages(operators, StoredTenants(self.database, self.keys), setup, in_force),
+                budget_pages(operators, StoredBudgets(self.database, self.keys), setup, in_force, self.budgets),
+                audit_pages(operators, StoredHistory(self.database)),
+                report_pages(operators, reports_of(self.database.url, self.spool_folder, lambda: self.in_force)),
             ]
         )
         pages.include_router(openapi_page(pages, self.keys, self.operators))
@@ -302,51 +361,10 @@ class House:
         }
         return Front(hot, pages)
 
-    def _wire_gauges(self) -> None:
-        ProcessCollector(registry=self.metrics.registry)
-        loop = asyncio.get_running_loop()
-        gauge, counter = self.metrics.gauge, self.metrics.counter
-        gauge("weir_tasks", "asyncio tasks that are alive.", lambda: len(asyncio.all_tasks(loop)))
-        gauge("weir_in_flight", "Requests being answered now.", lambda: self.permits.taken)
-        audits = self.pipeline.audits
-        wire_cache(
-            self.metrics,
-            self.cache,
-            lambda owner, route: self.pipeline.setup.semantic_rules(owner, route),
-            lambda: audits.skipped if audits else 0,
-        )
-        wire_encoder(self.metrics, self.encoder)
-        wire_choice(self.metrics, self.choice, lambda: self.lessons)
-        gauge("weir_spool_events", "Usage events not yet in the database.", self._events_waiting)
-        if self.worker == 0:  # what is known of the whole folder is told once
-            writer = self.writer
-            gauge("weir_spool_bytes", "Bytes of them.", lambda: self.spool.bytes_in_folder)
-            counter("weir_events_written", "Usage events written to the database.", lambda: writer.report.written)
-            counter("weir_events_rejected", "Usage events set aside.", lambda: writer.report.rejected)
-        gauge("weir_database_up", "1 while the ledger's database answers.", self._database_up)
-        self.metrics.labelled_gauge(
-            "weir_upstream_connections",
-            "Open connections to an upstream.",
-            "upstream",
-            self._upstream_connections,
-        )
-        self.metrics.labelled_gauge(
-            "weir_breaker_open", "1 while a model is left alone.", "model", self._open_breakers
-        )
-
-    def _events_waiting(self) -> int:
-        return self.spool.events_waiting + (0 if self.worker else self.writer.report.events_waiting)
-
-    def _database_up(self) -> bool:
+    @property
+    def database_up(self) -> bool:
+        """Whether keys can be read from it and events are taken by it."""
         return self.keys.database_up and self.writer.report.database_up
-
-    def _upstream_connections(self) -> dict[str, float]:
-        upstreams = self.fleet.running.items()
-        return {name: up.connections for name, up in upstreams if isinstance(up, OpenAIUpstream)}
-
-    def _open_breakers(self) -> dict[str, float]:
-        states = self.breakers.states(time.perf_counter())
-        return {model: float(state == "open") for model, state in states.items()}
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, upstreams: list[Upstream]) -> None:

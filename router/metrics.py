@@ -80,7 +80,11 @@ class Metrics:
             "weir_requests", "Requests, by what became of them.", "route", "model", "cache", "status"
         )
         self.own_requests = self._counts(
-            "weir_own_requests", "Weir's own requests to models, by what for.", "route", "purpose", "status"
+            "weir_own_requests",
+            "Requests that serve nobody: Weir's own, and those of evaluations and training.",
+            "route",
+            "purpose",
+            "status",
         )
         self.request_seconds = self._times(
             "weir_request_seconds", "From a request's arrival to the end of its answer.", "route", "cache"
@@ -99,6 +103,14 @@ class Metrics:
         self.hung_up = self._counts("weir_hung_up", "Streams whose client left before the end.")
         self.hung_up.add(amount=0)
         self.refused = self._counts("weir_refused", "Requests that got an error in place of an answer.", "code")
+        self.budget_refused = self._counts(
+            "weir_budget_refused", "Requests and calls to models that a used-up budget refused.", "budget"
+        )
+        self.budget_unavailable = self._counts(
+            "weir_budget_unavailable", "Requests refused because what is left of a budget could not be told."
+        )
+        self.budget_unavailable.add(amount=0)
+        self.alerts = self._counts("weir_alerts", "Alerts, by what became of them.", "result")
         self.feedback = self._counts("weir_feedback", "Answers that somebody scored.", "route")
         self.decisions = self._counts(
             "weir_decisions",

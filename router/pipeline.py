@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import orjson
 from msgspec.structs import replace
@@ -27,15 +26,18 @@ from router.auditing import Audits
 from router.billing import Billing
 from router.calling import Began, Caller
 from router.choice.fixed import default_choice
+from router.counterfactual import HELD_OUT, conversation_of, dear_choice, drawn
 from router.delivery import Tee
 from router.evidence import headers_of
 from router.exchange import Exchange, Incoming, Reply
 from router.flights import Flights
+from router.keeping import Keeping
 from router.learning.lessons import Lessons
 from router.permits import Permits
 from router.replay import replay_events, replay_whole, text_of
 from router.review import Review
 from router.setup import Deployment, Setup
+from router.spending import Purse, Spending
 from router.streams import Relayed, Replayed
 from router.trail import Trail
 from router.verdicts import exact_verdict, semantic_verdict
@@ -46,8 +48,8 @@ log = logging.getLogger("weir.pipeline")
 class Pipeline:
     """Answers requests. `setup` may be replaced at any time; a request keeps the one it began with.
 
-    `semantic` None: only equal requests share answers. `status_of` gives an error's HTTP status; `settled` is told
-    of every usage event once it is on disk.
+    `semantic` None: only equal requests share answers. `spending` None: no budgets. `status_of` gives an error's
+    HTTP status; `settled` is told of every usage event once it is on disk.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class Pipeline:
         drain_s: float,
         status_of: Callable[[BaseException], int],
         settled: Callable[[UsageEvent], None],
+        spending: Spending | None = None,
     ) -> None:
         self.setup = setup
         self._keys = keys
         self._cache = cache
         self._semantic = semantic
+        self._keeping = Keeping(cache, semantic)
         self.audits = Audits(self.answer, semantic) if semantic else None
         self.lessons: Lessons | None = None
         """What routes that learn are taught, from when it is set."""
@@ -80,10 +84,13 @@ class Pipeline:
         self._drain_s = drain_s
         self._status_of = status_of
         self._settled = settled
+        self._spending = spending
 
     async def answer(self, incoming: Incoming) -> Reply:
         """The reply to one request. Raises WeirError where there is none."""
         exchange = self._admit(incoming)
+        if exchange.purse is not None:
+            await self._count(exchange.purse)
         try:
             self._prepare(exchange)
             stored = await self._recall(exchange)
@@ -120,7 +127,21 @@ class Pipeline:
         terms = self._cache.terms(request, incoming.headers, plan.cache.rules)
         self._permits.take()
         trail = Trail(incoming.request_id, incoming.arrived, key, plan.route, request, incoming.purpose)
-        return Exchange(incoming=incoming, setup=setup, request=request, plan=plan, trail=trail, terms=terms)
+        trail.conversation = conversation_of(plan, key.tenant, request, incoming.headers)
+        if incoming.purpose == "serve":
+            trail.arm = drawn(plan, key.tenant, incoming.headers)
+        purse = self._spending.purse(trail, request, incoming.left) if self._spending is not None else None
+        return Exchange(
+            incoming=incoming, setup=setup, request=request, plan=plan, trail=trail, terms=terms, purse=purse
+        )
+
+    async def _count(self, purse: Purse) -> None:
+        """Who is over a limit costs next to nothing: no event is written for what is refused here."""
+        try:
+            await purse.admit()
+        except BaseException:
+            self._permits.give_back()
+            raise
 
     # 2. prepare: the route's prompt, merged with what the client sent.
     def _prepare(self, exchange: Exchange) -> None:
@@ -134,6 +155,9 @@ class Pipeline:
     # 3. recall: a stored answer, or the one that an equal request is waiting for right now.
     async def _recall(self, exchange: Exchange) -> StoredAnswer | None:
         plan, terms, trail = exchange.plan, exchange.terms, exchange.trail
+        if trail.arm == "dear":
+            trail.verdict = Verdict(kind="bypass", reason=HELD_OUT)
+            return None
         if not plan.cache.enabled or not (terms.lookup or terms.store):
             trail.verdict = Verdict(kind="bypass", reason=terms.reason or "the route keeps no answers")
             return None
@@ -167,6 +191,9 @@ class Pipeline:
     # 5. route: the policy's choice among the candidates; a policy that fails costs the choice, not the answer.
     async def _route(self, exchange: Exchange) -> None:
         plan, trail = exchange.plan, exchange.trail
+        if trail.arm == "dear":
+            trail.decision = dear_choice(plan)
+            return
         exchange.query = exchange.asked(self._caller.breakers.resting(time.perf_counter()))
         try:
             trail.decision = await plan.policy.choose(exchange.query, plan.candidates)
@@ -208,8 +235,9 @@ class Pipeline:
 
     def _deliver_whole(self, exchange: Exchange, deployment: Deployment, answer: WholeAnswer) -> Reply:
         exchange.said = partial(text_of, answer.data)
-        self._billing.price(exchange, deployment, answer.data.get("usage"), exchange.said)
-        self._settle(exchange, self._storable(exchange, answer.body, answer.data, ()))
+        data = answer.data
+        self._billing.price(exchange, deployment, data.get("usage"), exchange.said, data.get("service_tier"))
+        self._settle(exchange, self._keeping.storable(exchange, answer.body, data))
         return Reply(headers=headers_of(exchange.trail), body=answer.body)
 
     def _deliver_stream(self, exchange: Exchange, deployment: Deployment, tee: Tee, head: bytes) -> Reply:
@@ -233,35 +261,13 @@ class Pipeline:
         stored = None
         try:
             exchange.said = lambda: tee.text
-            self._billing.price(exchange, deployment, tee.raw_usage, exchange.said)
-            stored = self._assembled(exchange, tee) if failure is None else None
+            self._billing.price(exchange, deployment, tee.raw_usage, exchange.said, tee.tier)
+            stored = self._keeping.assembled(exchange, tee) if failure is None else None
         finally:  # whatever a model sent: a request that is never settled keeps its permit and its passengers
             # Who waited for an answer that broke off tries again; others' waiting goes on.
             self._settle(exchange, stored, failure and Abandoned("The answer that was waited for broke off."))
 
-    def _assembled(self, exchange: Exchange, tee: Tee) -> StoredAnswer | None:
-        """A finished stream as the cache keeps it; None where it may not, or nests too deep to be written again."""
-        if tee.assembly is None:
-            return None
-        data, pieces = tee.assembly.answer()
-        data["usage"] = tee.raw_usage
-        try:
-            body = orjson.dumps(data)
-        except orjson.JSONEncodeError:
-            return None
-        return self._storable(exchange, body, data, pieces)
-
-    # 8. settle: the event on disk, then the cache and those who wait for this answer.
-    def _storable(
-        self, exchange: Exchange, body: bytes, data: Mapping[str, Any], pieces: tuple[int, ...]
-    ) -> StoredAnswer | None:
-        trail = exchange.trail
-        if not exchange.cache_key or not exchange.terms.store or self._cache.refuse_answer(data):
-            return None
-        if not exchange.plan.cache.may_write(trail.tenant):
-            return None
-        return StoredAnswer(body=body, pieces=pieces, model=trail.model, usage=data.get("usage"), cost=trail.cost)
-
+    # 8. settle: the event on disk, then the cache, those who wait for this answer, and the budgets.
     def _settle(
         self, exchange: Exchange, stored: StoredAnswer | None = None, error: BaseException | None = None
     ) -> None:
@@ -275,9 +281,11 @@ class Pipeline:
             raise
         finally:
             if stored is not None:
-                self._keep(exchange, stored)
+                self._keeping.keep(exchange, stored)
             if exchange.flight is not None:
                 exchange.flight.land(stored, error)
+            if exchange.purse is not None:
+                exchange.purse.settle(exchange.trail, exchange.body)
             self._learn(exchange, event)
             self._settled(event)
 
@@ -292,13 +300,3 @@ class Pipeline:
                 self.lessons.answered(query, event, plan.learning, plan.candidates, said, doubted)
         except Exception:  # the client has its answer, whatever could be learned from it
             log.exception("nothing was learned from request %s", event.request_id)
-
-    def _keep(self, exchange: Exchange, stored: StoredAnswer) -> None:
-        finding, tenant = exchange.finding, exchange.trail.tenant
-        asked = finding is not None and bool(finding.hard_key)
-        filing = exchange.plan.filing(
-            tenant, stored.model, exchange.request.asked, exchange.terms.tags, exchange.revision, asked
-        )
-        self._cache.store(exchange.cache_key, stored, filing)
-        if finding is not None and asked and self._semantic is not None:
-            self._semantic.learn(finding, exchange.cache_key, stored)

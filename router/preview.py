@@ -10,7 +10,7 @@ from contracts.ports import Query
 from contracts.records import Decision, Key
 from contracts.request import ModelRequest
 from router.choice.fixed import default_choice
-from router.exchange import SESSION
+from router.counterfactual import SESSION
 from router.pipeline import Pipeline
 from router.setup import Plan
 from router.trail import new_request_id

@@ -18,8 +18,8 @@ from router.setup import Deployment
 
 log = logging.getLogger("weir.review")
 
-Bill = Callable[[Exchange, Deployment, object, Callable[[], str]], tuple[TokenUsage, Decimal]]
-"""What an answer cost: its raw usage, and its text where that cannot be believed."""
+Bill = Callable[[Exchange, Deployment, object, Callable[[], str], object], tuple[TokenUsage, Decimal]]
+"""What an answer cost: its raw usage, its text where that cannot be believed, and its service tier."""
 
 
 class Review:
@@ -49,20 +49,22 @@ class Review:
 
     def lose_stream(self, deployment: Deployment, tee: Tee) -> None:
         """A stream broke, or its client left, while it was held back: what came of it is paid for."""
-        _, cost = self._bill(self._exchange, deployment, tee.raw_usage, lambda: tee.text)
-        self._exchange.trail.lost(cost)
+        bill = self._bill(self._exchange, deployment, tee.raw_usage, lambda: tee.text, tee.tier)
+        self._exchange.trail.lost(deployment.model, *bill)
 
     def drop_whole(self, deployment: Deployment, answer: WholeAnswer) -> None:
         """The answer that was doubted is not delivered: a better one is there."""
-        self._drop(deployment, answer.data.get("usage"), lambda: text_of(answer.data))
+        data = answer.data
+        self._drop(deployment, data.get("usage"), lambda: text_of(data), data.get("service_tier"))
 
     async def drop_stream(self, deployment: Deployment, tee: Tee) -> None:
         """The same of a stream, which is ended; what it cost is estimated where it had not said so yet."""
         try:
-            self._drop(deployment, tee.raw_usage, lambda: tee.text)
+            self._drop(deployment, tee.raw_usage, lambda: tee.text, tee.tier)
         finally:
             await tee.close()
 
-    def _drop(self, deployment: Deployment, raw_usage: object, text: Callable[[], str]) -> None:
+    def _drop(self, deployment: Deployment, raw_usage: object, text: Callable[[], str], tier: object) -> None:
         self._exchange.doubted = text()
-        self._exchange.trail.undelivered(deployment.model, *self._bill(self._exchange, deployment, raw_usage, text))
+        bill = self._bill(self._exchange, deployment, raw_usage, text, tier)
+        self._exchange.trail.undelivered(deployment.model, *bill)

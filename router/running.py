@@ -14,6 +14,7 @@ from socket import socket
 import uvloop
 
 from router.board import PAGES, take_down
+from router.bookkeeping import require_counters
 from router.composition import prices_of
 from router.config.load import Loaded
 from router.main import START_FAILURES, House
@@ -69,6 +70,7 @@ def run(
         take_down(state / PAGES, worker)
 
     prices_of(loaded)  # what is missing is said before anything is begun
+    require_counters(loaded.config, workers)
     for worker in range(workers):  # what a Weir that was killed left behind
         gone(worker)
     shutdown_s = loaded.config.server.shutdown_seconds

@@ -79,6 +79,10 @@ class Plan:
     prompt: Prompt | None
     cache: CacheRule
     attempts: AttemptLimits
+    reference: str = ""
+    """The candidate that savings are measured against."""
+    dear_share: float = 0.0
+    """Of conversations that go to it past the cache, drawn by lot."""
     learning: Learning | None = None
 
     def scope(self, tenant: str, locale: str = "") -> CacheScope:

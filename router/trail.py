@@ -15,7 +15,17 @@ from msgspec.structs import replace
 
 from contracts.errors import Abandoned, UpstreamFailure, WeirError
 from contracts.money import ZERO
-from contracts.records import AttemptRecord, Decision, Endpoint, EventOutcome, Key, Purpose, UsageEvent, Verdict
+from contracts.records import (
+    Arm,
+    AttemptRecord,
+    Decision,
+    Endpoint,
+    EventOutcome,
+    Key,
+    Purpose,
+    UsageEvent,
+    Verdict,
+)
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage
 
@@ -35,10 +45,15 @@ def is_request_id(text: str) -> bool:
 
 class Trail:
     __slots__ = (
+        "_lost",
         "_undelivered",
+        "arm",
         "arrived",
         "at",
         "attempts",
+        "avoided",
+        "bills",
+        "conversation",
         "cost",
         "decision",
         "degraded",
@@ -93,7 +108,14 @@ class Trail:
         self.upstream = ""
         self.usage = NO_USAGE
         self.cost = ZERO
+        self.bills: list[tuple[str, TokenUsage, Decimal]] = []
+        """Each answer that was paid for, delivered or not: its model, its usage, its cost."""
         self._undelivered = ZERO
+        self._lost: tuple[TokenUsage, Decimal] | None = None
+        """What came of an attempt that has not ended yet."""
+        self.avoided = ZERO
+        self.conversation = ""
+        self.arm: Arm = ""
         self.priced_by = ""
         self.outcome: EventOutcome = "answered"
         self.error = ""
@@ -106,7 +128,9 @@ class Trail:
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.arrived) * 1000
 
-    def attempt(self, model: str, upstream: str, began_ms: float, failure: UpstreamFailure | None) -> None:
+    def attempt(self, model: str, upstream: str, began_ms: float, failure: WeirError | None) -> None:
+        usage, cost = self._lost or (None, None)
+        self._lost = None
         self.attempts.append(
             AttemptRecord(
                 model=model,
@@ -114,8 +138,10 @@ class Trail:
                 started_ms=round(began_ms, 3),
                 took_ms=round(self.elapsed_ms() - began_ms, 3),
                 error=failure.code if failure else "",
-                status=failure.status if failure else None,
-                detail=failure.detail if failure else "",
+                status=failure.status if isinstance(failure, UpstreamFailure) else None,
+                detail=failure.detail if isinstance(failure, UpstreamFailure) else "",
+                usage=usage,
+                cost=cost,
             )
         )
 
@@ -125,13 +151,19 @@ class Trail:
             place for place, attempt in enumerate(self.attempts) if attempt.model == model and not attempt.error
         )
         self.attempts[place] = replace(self.attempts[place], usage=usage, cost=cost)
-        self._undelivered += cost
+        self._pay(model, usage, cost)
 
-    def lost(self, cost: Decimal) -> None:
-        """Part of an answer came, was paid for, and nobody got it."""
+    def lost(self, model: str, usage: TokenUsage, cost: Decimal) -> None:
+        """Part of an answer of `model` came and was paid for, and nobody got it; its attempt ends now."""
+        self._pay(model, usage, cost)
+        self._lost = usage, cost
+
+    def _pay(self, model: str, usage: TokenUsage, cost: Decimal) -> None:
+        self.bills.append((model, usage, cost))
         self._undelivered += cost
 
     def spent(self, usage: TokenUsage, cost: Decimal, priced_by: str) -> None:
+        self.bills.append((self.model, usage, cost))
         self.usage = usage
         self.cost = cost + self._undelivered
         self.priced_by = priced_by
@@ -168,6 +200,7 @@ class Trail:
             usage=self.usage,
             cost=self.cost,
             saved=self.verdict.saved,
+            avoided=self.avoided,
             priced_by=self.priced_by,
             verdict=self.verdict,
             decision=self.decision,
@@ -177,6 +210,8 @@ class Trail:
             hung_up=self.hung_up,
             prompt_version=self.prompt_version,
             policy_version=self.policy_version,
+            conversation=self.conversation,
+            arm=self.arm,
             tags=self.tags,
         )
 

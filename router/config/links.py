@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from contracts.records import DIRECT
 from router.config.problems import Place, did_you_mean, dotted
@@ -32,6 +33,10 @@ _NAMES: Mapping[str, str] = {
     "tenants.*.models.*": "models",
     "tenants.*.keys.*.routes.*": "routes",
     "tenants.*.keys.*.models.*": "models",
+    "budgets.*.tenant": "tenants",
+    "budgets.*.route": "routes",
+    "budgets.*.model": "models",
+    "staff.*.tenant": "tenants",
 }
 FILES = (
     "ledger.prices",
@@ -45,10 +50,17 @@ SECRETS = (
     "server.admin_key",
     "server.metrics_key",
     "ledger.url",
+    "ledger.counters",
     "cache.shared",
+    "alerts.webhook",
     "upstreams.*.api_key",
     "upstreams.*.headers.*",
 )
+_ADDRESSES: Mapping[str, tuple[str, ...]] = {
+    # secrets that are the address of a server, and how such addresses begin
+    "ledger.counters": ("redis", "rediss", "unix"),
+    "alerts.webhook": ("http", "https"),
+}
 POOL = "pool:"
 """How the cache marks answers that tenants share; a tenant of such a name would be taken for a pool."""
 
@@ -113,7 +125,8 @@ def _wrong_choices(data: Any) -> Iterator[Finding]:
             if name in candidates[:index]:
                 yield (*place, index), f"'{name}' is a candidate already", ""
         route = data["routes"][place[1]]
-        chosen = [pair for field in ("choose", "reference") for pair in found(route, f"policy.{field}")]
+        paths = ("policy.choose", "policy.reference", "reference")
+        chosen = [pair for path in paths for pair in found(route, path)]
         limited = [((*where, name), name) for where, only in found(route, "policy.only") for name in _names(only)]
         for choice, name in (*chosen, *limited):
             if isinstance(name, str) and name not in candidates:
@@ -144,7 +157,7 @@ def _clashes(data: Any) -> Iterator[Finding]:
         if str(name).startswith(POOL):
             yield ("tenants", name), f"names that begin with '{POOL}' are kept for caches", "Choose another one."
     owners: dict[str, Place] = {}
-    for place, key_hash in found(data, "tenants.*.keys.*.hash"):
+    for place, key_hash in (*found(data, "tenants.*.keys.*.hash"), *found(data, "staff.*.hash")):
         if isinstance(key_hash, str) and owners.setdefault(key_hash, place) != place:
             yield place, f"the same key as {dotted(owners[key_hash][:-1])}", "Give each holder a key of its own."
 
@@ -177,6 +190,25 @@ def secret_findings(data: Any, secrets: Mapping[str, str]) -> Iterator[Finding]:
                 continue
             or_else = ", or name a `stand_in` that answers while it is not set" if place[-1] == "api_key" else ""
             yield place, f"the environment variable {name} has no value", f"Set it{or_else}."
+
+
+def address_findings(data: Any, secrets: Mapping[str, str]) -> Iterator[Finding]:
+    """References to variables that should hold an address and do not. What they hold is not told."""
+    for pattern, schemes in _ADDRESSES.items():
+        for place, reference in found(data, pattern):
+            name = variable(reference)
+            if name is not None and name in secrets and not _is_address(secrets[name], schemes):
+                advice = f"It begins with {' or '.join(f'{scheme}://' for scheme in schemes)}."
+                yield place, f"the environment variable {name} holds no such address", advice
+
+
+def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in schemes and port != 0 and bool(parts.path if parts.scheme == "unix" else parts.hostname)
 
 
 def file_places(data: Any, folder: Path, patterns: Iterable[str] = FILES) -> Iterator[tuple[Place, Path]]:

@@ -94,6 +94,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
         *misshapen,
         *links.name_findings(document.data),
         *links.secret_findings(document.data, secrets),
+        *links.address_findings(document.data, secrets),
         *unread,
         *unfound,
     ]

@@ -79,20 +79,20 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     return f"Did you mean '{close[0]}'?" if close else ""
 
 
-def schema_problems(error: ValidationError, data: Any) -> Iterator[tuple[Place, str, str]]:
-    """(place, message, advice) of each error that pydantic found in `data`."""
+def schema_problems(error: ValidationError, data: Any, shape: Any = Config) -> Iterator[tuple[Place, str, str]]:
+    """(place, message, advice) of each error that pydantic found in `data`, which should have had this shape."""
     for fault in error.errors(include_url=False, include_input=False):
         place = _place(fault["loc"], data)
-        yield place, *_told(fault, place, data)
+        yield place, *_told(fault, place, data, shape)
 
 
-def _told(fault: Mapping[str, Any], place: Place, data: Any) -> tuple[str, str]:
+def _told(fault: Mapping[str, Any], place: Place, data: Any, shape: Any) -> tuple[str, str]:
     kind, context = fault["type"], fault.get("ctx", {})
     if fault["loc"][-1] == "[key]" and kind == "string_type":
         return "a name must be text", "Put it in quotes."
     match kind:
         case "extra_forbidden":
-            known = _settings_at(fault["loc"][:-1])
+            known = _settings_at(fault["loc"][:-1], shape)
             return "is not a setting", did_you_mean(str(place[-1]), known) or f"Known here: {', '.join(known)}."
         case "missing":
             return "is missing", ""
@@ -137,9 +137,9 @@ def _value_at(place: Place, data: Any) -> Any:
     return data
 
 
-def _settings_at(loc: Place) -> list[str]:
+def _settings_at(loc: Place, shape: Any) -> list[str]:
     """The settings of the section at `loc`, which may hold tags of unions."""
-    section = _section(Config, loc)
+    section = _section(shape, loc)
     return list(section.model_fields) if section else []
 
 

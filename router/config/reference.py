@@ -69,7 +69,10 @@ _FORMS: Mapping[str, str] = {
     "address": "URL",
     "path": "file",
     "folder": "folder",
+    "date": "date",
 }
+_PRICES: Mapping[str, str] = {"listed_as": "listed", "gpu_hour": "by the hour"}
+"""The settings that tell prices apart, which name no kind."""
 _KINDS: Mapping[str, str] = {
     "string": "text",
     "integer": "whole number",
@@ -157,8 +160,9 @@ def _heading(section: _Node, path: str) -> str:
     kind = section["properties"].get("kind", {}).get("const")
     if kind:
         return f"{path}, kind {kind}"
-    if "listed_as" in section["properties"]:
-        return f"{path}, listed"
+    for setting, kind in _PRICES.items():
+        if setting in section["properties"]:
+            return f"{path}, {kind}"
     return path
 
 

@@ -7,14 +7,16 @@ written, so that a wrong type in one place hides no wrong name in another.
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag
+from pydantic import Field, PositiveFloat, PositiveInt
 
+from router.config.money import Alerts, Budget
 from router.config.policies import FixedPolicy, Learning, Policy
+from router.config.prices import Price
 from router.config.values import (
     Address,
+    Day,
     FilePath,
     FolderPath,
     KeyHash,
@@ -60,7 +62,7 @@ class Ledger(Section):
         None, description="YAML file of prices, relative to this config; they come before the built-in list."
     )
     flush_seconds: PositiveFloat = Field(0.5, description="How often spooled events are written to the database.")
-    batch: PositiveInt = Field(500, description="Most events in one database transaction.")
+    batch: PositiveInt = Field(2000, description="Most events in one database transaction.")
     spool_max_bytes: PositiveInt = Field(
         1024**3,
         description="Most bytes of events waiting on disk; then new requests get a 503.",
@@ -70,7 +72,44 @@ class Ledger(Section):
         description="When the spool is forced to disk: at each flush, at each event, or left to the system. "
         "A killed process loses nothing either way; this is about power cuts.",
     )
-    keys_refresh_seconds: PositiveFloat = Field(1, description="How often keys are read again from the database.")
+    keys_refresh_seconds: PositiveFloat = Field(
+        1, description="How often keys, tenants and budgets are read again from the database."
+    )
+    tags: tuple[Name, ...] = Field(
+        (),
+        max_length=4,
+        description="Tags that reports are cut by: names in the `metadata` of requests, with few values.",
+    )
+    unpriced: Literal["refuse", "mark"] = Field(
+        "refuse",
+        description="What becomes of a model without a price: the configuration is refused, or its requests are "
+        "marked as unpriced in every report.",
+    )
+    keep_events_days: PositiveInt | None = Field(
+        None,
+        le=36_500,
+        description="Days after which single events are deleted; sums by hour and day stay. Left out: never.",
+    )
+    counters: Secret | None = Field(
+        None,
+        description="URL of a Redis as an environment reference, such as redis://host:6379/1, that counts what "
+        "is left of budgets, for several workers or replicas. Left out, this process counts.",
+    )
+    counters_down: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="What becomes of requests under a hard budget while its counter cannot be reached.",
+    )
+    counters_deadline_seconds: PositiveFloat = Field(
+        0.05, le=60, description="How long a request waits for its counter."
+    )
+    first_output_tokens: PositiveInt = Field(
+        1024,
+        description="Tokens that budgets set aside for an answer whose request sets no limit, while no such answer "
+        "has been seen.",
+    )
+    lease_seconds: float = Field(
+        60, ge=1, le=86_400, description="After which what a crashed process had set aside of a budget comes back."
+    )
 
 
 class Encoder(Section):
@@ -193,44 +232,6 @@ Upstream = Annotated[
 ]
 
 
-class TokenPrice(Section):
-    """Dollars per million tokens. A part that is left out costs what the whole does."""
-
-    input: Decimal = Field(ge=0, max_digits=18, decimal_places=6, description="Prompt tokens.")
-    output: Decimal = Field(ge=0, max_digits=18, decimal_places=6, description="Completion tokens.")
-    cached_input: Decimal | None = Field(
-        None, ge=0, max_digits=18, decimal_places=6, description="Prompt tokens read from the provider's cache."
-    )
-    cache_write: Decimal | None = Field(
-        None, ge=0, max_digits=18, decimal_places=6, description="Prompt tokens written to it."
-    )
-
-
-class ListedPrice(Section):
-    """The price of a model in the built-in list (genai-prices)."""
-
-    listed_as: Name = Field(description="The model's name there.")
-    provider: Name | None = Field(None, description="The provider there, where the name alone is ambiguous.")
-
-
-def _kind_of_price(value: Any) -> str | None:
-    if isinstance(value, Section):
-        return type(value).__name__
-    if not isinstance(value, dict):
-        return None
-    return "ListedPrice" if "listed_as" in value or "provider" in value else "TokenPrice"
-
-
-Price = Annotated[
-    Annotated[TokenPrice, Tag("TokenPrice")] | Annotated[ListedPrice, Tag("ListedPrice")],
-    Discriminator(
-        _kind_of_price,
-        custom_error_type="price_kind",
-        custom_error_message="must be `input` and `output` in dollars per million tokens, or `listed_as`",
-    ),
-]
-
-
 class Model(Section):
     """One upstream model."""
 
@@ -238,8 +239,8 @@ class Model(Section):
     name: Name | None = Field(None, description="The upstream's own name for it; left out, this model's.")
     price: Price | None = Field(
         None,
-        description="Left out, it is looked up under the upstream's name for the model, and a model that is not "
-        "listed is refused.",
+        description="Left out, it is looked up under the upstream's name for the model; see `ledger.unpriced` for "
+        "one that is not listed.",
     )
     context_tokens: PositiveInt | None = Field(
         None, description="Most tokens of prompt and answer together. Left out, no request counts as too long."
@@ -247,6 +248,14 @@ class Model(Section):
     images: bool = Field(True, description="Off: learned policies send it no requests that hold images.")
     audio: bool = Field(True, description="The same of audio.")
     tools: bool = Field(True, description="The same of requests that offer tools.")
+    owner: str | None = Field(
+        None, min_length=1, max_length=128, description="Who answers for it: a person or a team."
+    )
+    shutdown_date: Day | None = Field(
+        None,
+        description="When its provider turns it off, as 2027-01-14; `weir check` warns of it. Left out, what "
+        "litellm's list knows, if that is installed.",
+    )
 
 
 class Prompt(Section):
@@ -351,6 +360,14 @@ class Breaker(Section):
     rest_max_seconds: PositiveFloat = Field(120, description="It doubles with each failed try, up to this.")
 
 
+class Counterfactual(Section):
+    """A random share of requests goes to the reference past the cache: what the others save is measured by it."""
+
+    share: float = Field(
+        0.01, gt=0, le=0.5, description="Of conversations that clients name in x-weir-session, else of requests."
+    )
+
+
 class Route(Section):
     """A policy that clients address as a model."""
 
@@ -358,6 +375,14 @@ class Route(Section):
         description="Models that may answer; after the chosen one, the others stand by in this order."
     )
     policy: Policy = Field(FixedPolicy(kind="fixed"), description="How one of them is chosen.")
+    reference: Name | None = Field(
+        None,
+        description="The candidate that savings are measured against. Left out, the policy's, or the first.",
+    )
+    counterfactual: Counterfactual | None = Field(
+        None,
+        description="Measure what is saved, by a random share that goes to the reference.",
+    )
     prompt: Name | None = Field(None, description="One of `prompts`.")
     cache: RouteCache = Field(RouteCache(), description="Which answers are kept.")
     attempts: Attempts = Field(Attempts(), description="Deadline, retries and pauses.")
@@ -383,6 +408,16 @@ class Tenant(Section):
     keys: dict[Name, TenantKey] = Field(default_factory=dict, description="Keys by name.")
 
 
+class Staff(Section):
+    """A key that opens /admin as far as its role goes."""
+
+    hash: KeyHash = Field(description="`weir keys hash` prints it. The key itself is never written down.")
+    role: Literal["viewer", "operator", "approver"] = Field(
+        description="Reports; keys and the cache as well; tenants, budgets and roles as well."
+    )
+    tenant: Name | None = Field(None, description="For this tenant only. Left out, for all.")
+
+
 class Config(Section):
     """A whole Weir."""
 
@@ -398,3 +433,11 @@ class Config(Section):
         default_factory=dict, description="Routes, by name. `auto` is the default one."
     )
     tenants: dict[Name, Tenant] = Field(description="Who may call, by name.")
+    budgets: dict[Name, Budget] = Field(
+        default_factory=dict, description="How much may be spent, by a name of yours; `weir budgets` makes others."
+    )
+    alerts: Alerts = Field(Alerts(), description="Where alerts go.")
+    staff: dict[Name, Staff] = Field(
+        default_factory=dict,
+        description="Keys of those who look after Weir; `weir keys create` makes others.",
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from datetime import date, datetime
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
@@ -46,6 +47,16 @@ def _option_name(value: str) -> str:
     return value
 
 
+def _day(value: Any) -> date:
+    """YAML reads a date itself; pydantic alone would take any number for seconds since 1970."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError("must be a date such as 2027-01-14") from None
+
+
 def _shown_as(form: str, pattern: re.Pattern[str]) -> WithJsonSchema:
     """How the JSON schema shows a string that is checked here, with a better message than a pattern gives."""
     return WithJsonSchema({"type": "string", "format": form, "pattern": f"^{pattern.pattern}$"})
@@ -60,6 +71,7 @@ FolderPath = Annotated[
     str, Field(min_length=1), WithJsonSchema({"type": "string", "format": "folder", "minLength": 1})
 ]
 FilePath = Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string", "format": "path", "minLength": 1})]
+Day = Annotated[date, BeforeValidator(_day)]
 
 
 Phrase = Annotated[str, Field(pattern=r"\S")]

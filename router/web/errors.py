@@ -20,6 +20,8 @@ _STATUS: dict[type[e.WeirError], int] = {
     e.DemoKeyRefused: 401,
     e.AccessDenied: 403,
     e.AccessError: 403,
+    e.LimitReached: 429,
+    e.BudgetSpent: 402,
     e.Unavailable: 503,
     e.SlowUpstream: 504,
     e.StreamStalled: 504,
@@ -34,6 +36,7 @@ _STATUS: dict[type[e.WeirError], int] = {
 """The nearest class on an error's own line of descent counts."""
 
 _TYPE = {
+    402: "insufficient_quota",
     400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
@@ -58,7 +61,7 @@ def status_of(error: BaseException) -> int:
 
 
 def body_of(error: BaseException) -> dict[str, Any]:
-    """OpenAI's error object. Says nothing of an error that is not Weir's own."""
+    """OpenAI's error object; `weir` in it says which budget is used up. Nothing of what is not Weir's own error."""
     if not isinstance(error, e.WeirError):
         return {
             "error": {
@@ -68,21 +71,38 @@ def body_of(error: BaseException) -> dict[str, Any]:
                 "code": e.WeirError.code,
             }
         }
+    told: dict[str, Any] = {
+        "message": error.message,
+        "type": _TYPE.get(status_of(error), "server_error"),
+        "param": error.param,
+        "code": error.code,
+    }
+    if isinstance(error, e.LimitReached):
+        told["weir"] = _budget(error)
+    return {"error": told}
+
+
+def _budget(reached: e.LimitReached) -> dict[str, str | None]:
+    """What OpenAI's error object has no place for. Amounts as exact text."""
     return {
-        "error": {
-            "message": error.message,
-            "type": _TYPE.get(status_of(error), "server_error"),
-            "param": error.param,
-            "code": error.code,
-        }
+        "budget": reached.budget,
+        "measure": reached.measure,
+        "limit": reached.limit or None,
+        "left": reached.left or None,
+        "resets_at": reached.resets_at or None,
     }
 
 
 def headers_of(error: BaseException) -> dict[str, str]:
-    """`Retry-After` in whole seconds where the error knows it, and how to authenticate on a 401."""
+    """`Retry-After` in whole seconds where the error knows it, and how to authenticate on a 401.
+
+    Where a limit does not say when to come back, OpenAI's clients are told not to try again by themselves.
+    """
     headers: dict[str, str] = {}
     if isinstance(error, e.WeirError) and error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    elif isinstance(error, e.LimitReached):
+        headers["x-should-retry"] = "false"
     if status_of(error) == 401:
         headers["www-authenticate"] = "Bearer"
     return headers

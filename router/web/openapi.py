@@ -12,14 +12,16 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 
 from contracts.ports import Keyring
-from router.access import Operators, bearer
+from router.access import Operators
 
 _ERRORS = {
     "400": "The request is wrong; `param` names the field.",
     "401": "No key, or one that is not known here.",
+    "402": "A budget in dollars has not enough left.",
+    "403": "A good key, but not for this.",
     "404": "No such model for this key.",
     "413": "The body is too large.",
-    "429": "The upstream takes no more for now; see Retry-After.",
+    "429": "A budget is used up, or the upstream takes no more for now; see Retry-After.",
     "502": "The upstream failed.",
     "503": "Overloaded, or a part that must not fail is down; see Retry-After.",
     "504": "No answer within the route's deadline.",
@@ -72,15 +74,13 @@ _REQUESTS: dict[str, dict[str, Any]] = {
 
 
 def openapi_page(app: FastAPI, keys: Keyring, operators: Operators) -> APIRouter:
-    """`/openapi.json`, for the admin and for any tenant's key."""
+    """`/openapi.json`, for the admin, the staff and any tenant's key."""
     page = APIRouter()
     whole = document(app)
 
     @page.get("/openapi.json", include_in_schema=False)
     async def get_document(request: Request) -> dict[str, Any]:
-        secret = bearer(request.headers)
-        if not operators.is_admin(secret):
-            keys.find(secret)
+        operators.reader(request.headers, keys)
         return whole
 
     return page

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
 import openai
 import pytest
 
 from tests.e2e.running import SUPPORT, RunningWeir, eventually, running_weir, write_config
 
-POSTGRES = os.environ.get("WEIR_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 HELLO = [{"role": "user", "content": "Hello"}]
 PRICE = {"input": "1", "output": "2"}
 SERVER = {"admin_key": "${WEIR_ADMIN_KEY}"}
@@ -28,22 +23,6 @@ def nowhere() -> str:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"postgresql://weir@127.0.0.1:{taken.getsockname()[1]}/weir"
-
-
-@pytest.fixture
-async def postgres() -> AsyncIterator[str]:
-    """The URL of a fresh PostgreSQL database."""
-    try:
-        server = await asyncpg.connect(f"{POSTGRES}/postgres", timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no PostgreSQL at {POSTGRES} ({error})")
-    name = f"weir_e2e_{uuid4().hex[:12]}"
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield f"{POSTGRES}/{name}"
-    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await server.close()
 
 
 def ask(weir: RunningWeir, model: str = "auto", key: str = "sk-weir-demo-acme") -> openai.APIStatusError | str:

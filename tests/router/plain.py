@@ -46,6 +46,7 @@ from router.exchange import Exchange, Incoming, Reply
 from router.permits import Permits
 from router.pipeline import Pipeline
 from router.setup import Access, CacheRule, Deployment, Plan, Setup
+from router.spending import Spending
 from router.trail import Trail, new_request_id
 from router.web.errors import status_of
 
@@ -278,6 +279,7 @@ async def works_over(
     most: int = 100,
     drain_s: float = 60,
     semantic: Semantics | None = None,
+    spending: Spending | None = None,
     **spool: Any,
 ) -> AsyncIterator[Works]:
     """A pipeline that spools into `folder` and has given back every permit when it is left."""
@@ -300,6 +302,7 @@ async def works_over(
         drain_s=drain_s,
         status_of=status_of,
         settled=told.append,
+        spending=spending,
     )
     del setup  # it is the pipeline's now
     try:

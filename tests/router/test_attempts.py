@@ -15,6 +15,7 @@ from contracts.errors import (
     ConnectionRefused,
     ConnectionReset,
     DeadlineExceeded,
+    LimitReached,
     MalformedAnswer,
     RateLimited,
     ServerFault,
@@ -38,6 +39,7 @@ WAIT_60 = RateLimited("later", status=429, retry_after_s=60)
 BUSY_3 = ServerFault("busy", status=503, retry_after_s=3)
 REJECTED = UpstreamRejected("bad request", status=400)
 KEY = UpstreamRefusedKey("bad key", status=401)
+SPENT = LimitReached("no more of a", budget="a", measure="requests", limit="1", left="0", retry_after_s=30)
 
 
 class LongestPause(random.Random):
@@ -62,7 +64,7 @@ class Resting:
 
 def play(
     models: Sequence[str],
-    story: Sequence[tuple[float, UpstreamFailure | None]],
+    story: Sequence[tuple[float, UpstreamFailure | LimitReached | None]],
     limits: schema.Attempts = LIMITS,
     resting: dict[str, float] | None = None,
 ) -> tuple[list[Attempt], WeirError | None]:
@@ -130,6 +132,10 @@ TABLE = [
     ("doubted, then only failures", "ab", [(1, None), (1, DOWN), (1, KEY)], [("a", 0), ("b", 0), ("b", 0.5)], KEY),
     ("doubted, and rejected by the next", "abc", [(1, None), (1, REJECTED)], [("a", 0), ("b", 0)], REJECTED),
     ("doubted, and no time for another", "ab", [(19.96, None)], [("a", 0)], DeadlineExceeded),
+    ("a used-up budget goes on", "ab", [(0, SPENT)], [("a", 0), ("b", 0)], None),
+    ("also after a failure", "ab", [(1, DOWN), (0, SPENT)], [("a", 0), ("a", 0.5), ("b", 0)], None),
+    ("used up everywhere", "ab", [(0, SPENT), (0, SPENT)], [("a", 0), ("b", 0)], SPENT),
+    ("used up, then a failure", "ab", [(0, SPENT), (1, KEY)], [("a", 0), ("b", 0)], KEY),
     ("time is up between retries", "ab", [(8, DOWN), (11.5, DOWN)], [("a", 0), ("a", 0.5)], DeadlineExceeded),
 ]
 
@@ -139,7 +145,7 @@ TABLE = [
 )
 def test_policy(
     models: str,
-    story: list[tuple[float, UpstreamFailure | None]],
+    story: list[tuple[float, UpstreamFailure | LimitReached | None]],
     expected: list[tuple[str, float]],
     final: WeirError | type[WeirError] | None,
 ) -> None:

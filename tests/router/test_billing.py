@@ -43,6 +43,19 @@ def test_what_cannot_be_believed_is_estimated_and_kept(raw: Any) -> None:
     assert cost > ZERO
 
 
+@pytest.mark.parametrize(
+    ("named", "tier"),
+    [
+        ("batch", "batch"), ("flex", "flex"), ("priority", "priority"),
+        ("default", ""), ("auto", ""), ("scale", ""), (None, ""), (["batch"], ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("raw", [REPORTED, None])
+def test_a_service_tier_with_its_own_price_is_noted(named: object, tier: str, raw: object) -> None:
+    usage, _ = BILLING.bill(*asked(), raw, lambda: "Hello", named)
+    assert usage.tier == tier
+
+
 def test_a_bill_alone_is_noted_nowhere_and_a_price_is() -> None:
     exchange, deployment = asked()
     BILLING.bill(exchange, deployment, REPORTED, unread)

@@ -49,6 +49,16 @@ async def test_the_ending_is_held_back_and_usage_shown_only_to_those_who_asked()
         assert running.raw_usage == {"prompt_tokens": 3, "completion_tokens": 2}
 
 
+@pytest.mark.parametrize("named", [1, 3])
+async def test_the_service_tier_is_read_wherever_a_stream_names_it(named: int) -> None:
+    texts = [chunk("one"), chunk("two"), chunk("three"), chunk(finish="stop")]
+    texts[named] = chunk("x", finish="stop" if named == 3 else None, service_tier="flex")
+    running = tee(*texts, DONE)
+    assert running.tier is None
+    await drain(running)
+    assert running.tier == "flex"
+
+
 async def test_everything_in_one_read_is_told_apart() -> None:
     running = tee(ROLE + chunk("a") + chunk("b", finish="stop") + USAGE + DONE)
     assert await drain(running) == [ROLE + chunk("a")]

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import Abandoned, DeadlineExceeded, RateLimited, StreamCut, WeirError
+from contracts.errors import (
+    Abandoned,
+    BudgetUnavailable,
+    DeadlineExceeded,
+    LimitReached,
+    RateLimited,
+    StreamCut,
+    WeirError,
+)
 from contracts.records import StoredAnswer
 from router.flights import Flight, Flights
 
@@ -117,11 +125,20 @@ async def test_a_successor_that_is_cancelled_as_it_takes_over_hands_on() -> None
     assert len(flights) == 0
 
 
-async def test_a_pilot_whose_client_left_is_followed_by_a_passenger() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        Abandoned("The client left."),
+        LimitReached("x", budget="b", measure="usd", limit="1", left="0"),
+        BudgetUnavailable("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_pilot_that_ends_for_a_reason_of_its_own_is_followed_by_a_passenger(error: WeirError) -> None:
     flights = Flights()
     first = await pilot(flights)
     waiting = await passengers(flights, 1)
-    first.land(None, Abandoned("The client left."))
+    first.land(None, error)
     successor, _ = await waiting[0]
     assert successor is not None
     successor.land(ANSWER)

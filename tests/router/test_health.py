@@ -42,6 +42,7 @@ class Parts:
     permits: Permits
     upstreams: dict[str, Probed]
     database: dict[str, bool] = field(default_factory=lambda: {"up": True})
+    budgets: dict[str, bool] = field(default_factory=lambda: {"up": True})
 
 
 @pytest.fixture
@@ -52,11 +53,16 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
     keys = MemoryKeyring([ACME], ["acme"], database)
     await keys.refresh()
     spool, permits, upstreams = Spool(tmp_path / "spool"), Permits(1), {"one": Probed("one")}
-    state = {"up": True}
+    state, budgets = {"up": True}, {"up": True}
     health = Health(
-        keys=keys, events=spool, permits=permits, upstreams=lambda: upstreams, database_up=lambda: state["up"]
+        keys=keys,
+        events=spool,
+        permits=permits,
+        upstreams=lambda: upstreams,
+        database_up=lambda: state["up"],
+        budgets_up=lambda: budgets["up"],
     )
-    yield Parts(health, keys, spool, permits, upstreams, state)
+    yield Parts(health, keys, spool, permits, upstreams, state, budgets)
     spool.close()
     await database.close()
 
@@ -64,7 +70,7 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
 async def test_all_is_well(parts: Parts) -> None:
     assert await parts.health.report() == {
         "ready": True,
-        "parts": dict.fromkeys(("keys", "spool", "upstreams", "server", "database"), "ok"),
+        "parts": dict.fromkeys(("keys", "spool", "upstreams", "server", "database", "budgets"), "ok"),
         "upstreams": {"one": "ok"},
     }
 
@@ -107,6 +113,13 @@ async def test_a_database_that_is_down_is_said_and_waited_for(parts: Parts) -> N
     report = await parts.health.report()
     assert report["ready"]
     assert report["parts"]["database"] == "down: events wait on disk"
+
+
+async def test_counters_out_of_reach_are_said_and_requests_without_a_budget_go_on(parts: Parts) -> None:
+    parts.budgets["up"] = False
+    report = await parts.health.report()
+    assert report["ready"]
+    assert report["parts"]["budgets"] == "their counters are out of reach"
 
 
 async def test_one_upstream_that_answers_is_enough(parts: Parts) -> None:

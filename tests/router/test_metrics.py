@@ -164,6 +164,24 @@ def test_shadow_calls_are_weirs_own_requests() -> None:
     assert not any(name.startswith("weir_requests") for name in samples)
 
 
+def test_what_a_client_says_it_evaluates_is_no_service() -> None:
+    samples = observed(event(purpose="eval"))
+    assert samples['weir_own_requests_total{purpose="eval",route="support",status="200"}'] == 1
+    assert not any(name.startswith(("weir_requests_total", "weir_request_seconds")) for name in samples)
+
+
+def test_refusals_and_alerts_are_counted_by_those_who_make_them() -> None:
+    metrics = Metrics()
+    assert "weir_budget_unavailable_total 0.0" in metrics.page().decode()
+    metrics.budget_refused.add("acme-month")
+    metrics.budget_unavailable.add()
+    metrics.alerts.add("sent")
+    page = metrics.page().decode()
+    assert 'weir_budget_refused_total{budget="acme-month"} 1.0' in page
+    assert "weir_budget_unavailable_total 1.0" in page
+    assert 'weir_alerts_total{result="sent"} 1.0' in page
+
+
 def test_feedback_is_counted_by_route() -> None:
     metrics = Metrics()
     for route in ("support", "support", "auto"):

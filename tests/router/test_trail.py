@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import RateLimited, ServerFault, StreamCut
+from contracts.errors import LimitReached, RateLimited, ServerFault, StreamCut
 from contracts.records import Candidate, Decision, Verdict
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage
@@ -83,6 +83,13 @@ def test_attempts_are_kept_in_order_with_how_they_went() -> None:
     assert (second.model, second.error, second.status, second.detail) == ("b", "", None, "")
 
 
+def test_a_model_that_a_budget_kept_from_being_called_is_an_attempt_too() -> None:
+    noted = trail()
+    noted.attempt("a", "hosted", 1.0, LimitReached("no", budget="b", measure="requests", limit="1", left="0"))
+    (tried,) = noted.event().attempts
+    assert (tried.error, tried.status, tried.detail) == ("rate_limit_exceeded", None, "")
+
+
 CHEAP = TokenUsage(prompt=3, completion=2)
 
 
@@ -116,6 +123,19 @@ def test_the_delivered_answer_costs_what_both_cost() -> None:
     noted.spent(usage, Decimal("0.5"), "config")
     event = noted.event()
     assert (event.cost, event.usage, event.priced_by) == (Decimal("0.75"), usage, "config")
+
+
+def test_the_bills_say_which_model_got_what_and_add_up_to_the_cost() -> None:
+    noted, usage = doubted(), TokenUsage(prompt=30, completion=20)
+    noted.lost("cheap", CHEAP, Decimal("0.125"))
+    noted.model = "strong"
+    noted.spent(usage, Decimal("0.5"), "config")
+    assert noted.bills == [
+        ("cheap", CHEAP, Decimal("0.25")),
+        ("cheap", CHEAP, Decimal("0.125")),
+        ("strong", usage, Decimal("0.5")),
+    ]
+    assert noted.event().cost == sum(cost for _, _, cost in noted.bills)
 
 
 def test_a_request_that_fails_after_all_has_cost_what_was_not_delivered() -> None:

@@ -135,6 +135,35 @@ class TestStandIns:
         assert "HOSTED_KEY holds a line break" in problem.message
         assert "sk-" not in f"{problem.message} {problem.advice}"
 
+    @pytest.mark.parametrize(
+        ("section", "place", "good", "bad"),
+        [
+            (
+                "alerts: {webhook: '${ADDRESS}'}",
+                "alerts.webhook",
+                ("http://127.0.0.1:9/x?token=t", "https://hooks.example.com"),
+                ("hooks.example.com/tok", "ftp://h/tok", "https://", "http://h:tok/", "http://[tok"),
+            ),
+            (
+                "ledger: {counters: '${ADDRESS}'}",
+                "ledger.counters",
+                ("redis://:tok@h:6379/1", "rediss://h", "unix:///run/redis.sock?db=1"),
+                ("tok", "http://h:6379/tok", "redis://", "redis://h:tok/1", "unix://"),
+            ),
+        ],
+    )
+    def test_what_is_no_address_is_refused_without_being_shown(
+        self, write: Write, section: str, place: str, good: tuple[str, ...], bad: tuple[str, ...]
+    ) -> None:
+        path = write(f"{GOOD}{section}\n")
+        for address in good:
+            load(path, {**ENVIRON, "ADDRESS": address})
+        for address in bad:
+            problem = only(path, {**ENVIRON, "ADDRESS": address})
+            assert problem.path == place
+            assert "ADDRESS holds no such address" in problem.message
+            assert "tok" not in f"{problem.message} {problem.advice}"
+
     @pytest.mark.parametrize("name", ["third", "hosted"])
     def test_chains_are_refused(self, write: Write, name: str) -> None:
         third = (
@@ -183,14 +212,17 @@ SCHEMA = [
     ("output: 10", "outptu: 10", "models.large.price.output", 10, "is missing", ""),
     ("listed_as: gpt", "listed: gpt", "models.small.price.listed", 11, "is not a setting", "input, output"),
     ("base_url: https", "base_url: ftp", "upstreams.hosted.base_url", 4, "http://", ""),
+    ("tenants:\n", "ledger: {lease_seconds: 0.01}\ntenants:\n", "ledger.lease_seconds", 16, "1", ""),
+    ("tenants:\n", "ledger: {keep_events_days: 9999999}\ntenants:\n", "ledger.keep_events_days", 16, "36500", ""),
+    ("tenants:\n", "ledger: {lease_seconds: .inf}\ntenants:\n", "ledger.lease_seconds", 16, "finite", ""),
     ("https://api", "https://me:pw@api", "upstreams.hosted.base_url", 4, "user or password", ""),
     ("kind: scripted", "kind: script", "upstreams.pretend", 8, "'scripted'", ""),
     ("{kind: scripted}", "{}", "upstreams.pretend", 8, "a mapping that says which `kind`", ""),
     ("candidates: [small, large]", "candidates: small", "routes.support.candidates", 15, "a list", ""),
     ("candidates: [small, large]", "candidates: []", "routes.support.candidates", 15, "not be empty", ""),
     ("input: 2.5", "input: .inf", "models.large.price.input", 10, "finite", ""),
-    ("input: 2.5", "input: -1", "models.large.price.input", 10, "greater than or equal to 0", ""),
-    ("input: 2.5", "input: a lot", "models.large.price.input", 10, "must be a valid decimal", ""),
+    ("input: 2.5", "input: -1", "models.large.price.input", 10, "a finite number of at least 0", ""),
+    ("input: 2.5", "input: a lot", "models.large.price.input", 10, "US dollars per million tokens", ""),
     ("{input: 2.5, output: 10}", "10", "models.large.price", 10, "`input` and `output`", ""),
     ("  acme:", "  ac me:", "tenants.ac me", 17, "1 to 128 letters", ""),
     ("  acme:", "  404:", "tenants[404]", 16, "a name must be text", "quotes"),
@@ -268,6 +300,13 @@ NAMES = [
     ("routes:\n  s", "routes:\n  direct: {candidates: [large]}\n  s", "routes.direct", "is kept for requests", ""),
     ("  acme:", '  "pool:x": {}\n  acme:', "tenants.pool:x", "kept for caches", ""),
     ("routes: [support]", f"keys: {{a: {KEY}, b: {KEY}}}", "tenants.acme.keys.b.hash", "tenants.acme.keys.a", ""),
+    (
+        "routes: [support]",
+        f"keys: {{a: {KEY}}}\nstaff:\n  ann: {{hash: {KEY.split()[1][:-1]}, role: viewer}}",
+        "staff.ann.hash",
+        "tenants.acme.keys.a",
+        "a key of its own",
+    ),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,15 +22,55 @@ def family(kind: type[e.WeirError] = e.WeirError) -> Iterator[type[e.WeirError]]
 
 EVERY = list(family())
 LEAVES = [kind for kind in EVERY if not kind.__subclasses__()]
+LIMITS = [kind for kind in EVERY if issubclass(kind, e.LimitReached)]
 
 
-@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+def limit(kind: type[e.LimitReached], **more: Any) -> e.LimitReached:
+    fields = {"budget": "acme-month", "measure": "usd", "limit": "10", "left": "0.25", **more}
+    return kind("Ask for more.", **fields)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind not in LIMITS], ids=lambda kind: kind.__name__)
 def test_every_error_has_a_status_and_an_openai_body(kind: type[e.WeirError]) -> None:
     error = kind("What to do.", param="model")
     assert 400 <= errors.status_of(error) <= 504
     body = errors.body_of(error)["error"]
     assert body == {"message": "What to do.", "type": body["type"], "param": "model", "code": kind.code}
     assert body["type"].endswith("_error")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "type_"),
+    [(e.LimitReached, 429, "rate_limit_error"), (e.BudgetSpent, 402, "insufficient_quota")],
+)
+def test_a_used_up_budget_says_which_beside_what_openai_says(
+    kind: type[e.LimitReached], status: int, type_: str
+) -> None:
+    error = limit(kind, resets_at="2026-12-01T00:00:00Z")
+    assert errors.status_of(error) == status
+    assert errors.body_of(error)["error"] == {
+        "message": "Ask for more.",
+        "type": type_,
+        "param": None,
+        "code": kind.code,
+        "weir": {
+            "budget": "acme-month",
+            "measure": "usd",
+            "limit": "10",
+            "left": "0.25",
+            "resets_at": "2026-12-01T00:00:00Z",
+        },
+    }
+    assert errors.body_of(limit(kind))["error"]["weir"]["resets_at"] is None
+
+
+def test_the_limits_are_all_of_them() -> None:
+    assert set(LIMITS) == {e.LimitReached, e.BudgetSpent}
+
+
+def test_a_limit_says_when_to_come_back_or_that_nobody_should_soon() -> None:
+    assert errors.headers_of(limit(e.LimitReached, retry_after_s=12.5)) == {"retry-after": "13"}
+    assert errors.headers_of(limit(e.LimitReached)) == {"x-should-retry": "false"}
 
 
 def test_codes_name_one_error_each() -> None:
@@ -59,6 +100,6 @@ def test_a_fault_of_our_own_says_nothing_of_itself() -> None:
 
 def test_the_reference_lists_every_leaf() -> None:
     page = DOCS.read_text()
-    for kind in LEAVES:
-        status = errors.status_of(kind("x"))
+    for kind in {*LEAVES, *LIMITS}:
+        status = errors.status_of(limit(kind) if issubclass(kind, e.LimitReached) else kind("x"))
         assert f"| `{kind.code}` | {status} |" in page, kind.__name__
