@@ -103,5 +103,5 @@ COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 
 lock: ## solve requirements/*.txt again after a change in pyproject.toml (needs uv)
 	$(COMPILE) $(LOCK) --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt --extra gguf --extra semantic --group build -o requirements/serve.txt
-	$(COMPILE) -c requirements/dev.txt --extra gguf --extra litellm --extra postgres --extra redis --extra semantic --group build \
-		-o requirements/image.txt
+	$(COMPILE) -c requirements/dev.txt --extra gguf --extra litellm --extra postgres --extra redis --extra reports --extra semantic \
+		--group build -o requirements/image.txt

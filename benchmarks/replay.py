@@ -60,7 +60,7 @@ class Replay:
     """Sends logged requests, and asks Weir what each one cost."""
 
     def __init__(self, base_url: str, loaded: Loaded, prices: Prices, keys: dict[str, str]) -> None:
-        self._base_url = base_url.rstrip("/")
+        self._base_url = f"{base_url.rstrip('/').removesuffix('/v1')}/v1"
         self._config = loaded.config
         self._prices = prices
         self._keys = keys
@@ -209,7 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--log", type=Path, required=True, help="JSONL: tenant, route, stream, messages")
-    parser.add_argument("--base-url", help="a running Weir with that configuration, up to and with /v1")
+    parser.add_argument("--base-url", help="a running Weir with that configuration")
     parser.add_argument("--key", action="append", default=[], metavar="TENANT=KEY", help="default: the demo keys")
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

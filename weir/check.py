@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from contracts.ports import Prices
-from ledger.prices import PricesUnknown
-from router.composition import prices_of
+from ledger.prices import PriceList, PricesUnknown
+from router.composition import price_list
 from router.config.load import ConfigError, Loaded, Problem, load
-from router.config.schema import ScriptedUpstream
+from router.config.schema import Config, ScriptedUpstream
+from router.config.shutdowns import shutdown_warnings
 from router.config.smells import smells
 from router.upstreams.scripted_knowledge import Knowledge
 
@@ -49,7 +50,7 @@ def check(config: Path, as_json: bool) -> None:
     """
     try:
         loaded = load(config)
-        summary = _summary(loaded, _usable(config, loaded))
+        prices = _usable(config, loaded)
     except ConfigError as error:
         if as_json:
             problems = [asdict(problem) for problem in error.problems]
@@ -57,7 +58,8 @@ def check(config: Path, as_json: bool) -> None:
         else:
             click.echo(str(error), err=True)
         raise SystemExit(_UNREADABLE if error.unreadable else _WRONG) from error
-    warnings = list(smells(loaded.config))
+    summary = _summary(loaded, prices)
+    warnings = [*smells(loaded.config), *_price_warnings(loaded.config, prices)]
     if as_json:
         _print_json({"config": str(config), "ok": True, **summary, "warnings": warnings})
         return
@@ -67,11 +69,17 @@ def check(config: Path, as_json: bool) -> None:
     click.echo(f"{config} is good.")
 
 
-def _usable(path: Path, loaded: Loaded) -> Prices:
+def _price_warnings(config: Config, prices: PriceList) -> Iterator[str]:
+    for name in prices.unpriced:
+        yield f"models.{name}: no price is known; its requests are marked so, and count as nothing in budgets"
+    yield from shutdown_warnings(config, datetime.now(UTC).date())
+
+
+def _usable(path: Path, loaded: Loaded) -> PriceList:
     """The prices of all models. Raises ConfigError where a file's contents or a model's price would not do."""
     problems = list(_unusable_knowledge(loaded))
     try:
-        prices = prices_of(loaded)
+        prices = price_list(loaded)
     except PricesUnknown as error:
         problems += [Problem("", None, told) for told in error.problems]
     if problems:
@@ -88,7 +96,7 @@ def _unusable_knowledge(loaded: Loaded) -> Iterator[Problem]:
                 yield Problem(f"upstreams.{name}.knowledge", None, str(error))
 
 
-def _summary(loaded: Loaded, prices: Prices) -> dict[str, _Rows]:
+def _summary(loaded: Loaded, prices: PriceList) -> dict[str, _Rows]:
     config, stand_ins = loaded.config, loaded.stand_ins
     return {
         "routes": [

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from router.bookkeeping import require_counters
 from router.config.schema import Config, OpenAIUpstream
 from tests.deploy.deployment import DEPLOY, ROOT, compose, example_environment, load_yaml, parse_command, variables
 
@@ -23,7 +24,7 @@ def mounts(service: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def test_services_and_profiles() -> None:
-    assert set(SERVICES) == {"weir", "postgres", "redis", "prometheus", "grafana", "vllm"}
+    assert set(SERVICES) == {"weir", "postgres", "redis", "counters", "prometheus", "grafana", "vllm"}
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
         "vllm": ["gpu"]
     }
@@ -76,7 +77,7 @@ def test_ports_are_published_on_loopback_unless_told_otherwise(service: dict[str
 
 
 def test_databases_are_not_published() -> None:
-    assert not any("ports" in SERVICES[name] for name in ("postgres", "redis", "vllm"))
+    assert not any("ports" in SERVICES[name] for name in ("postgres", "redis", "counters", "vllm"))
 
 
 def test_volumes_are_declared_used_and_mounted_from_files_that_exist() -> None:
@@ -130,11 +131,25 @@ def test_shutdown_leaves_time_for_open_streams() -> None:
     assert grace > Config.model_validate(load_yaml("deploy/weir.yaml")).server.shutdown_seconds
 
 
+def test_counters_are_never_evicted_and_never_come_back_a_little_older() -> None:
+    """Lost altogether, they are noticed and counted anew from the ledger."""
+    command = " ".join(SERVICES["counters"]["command"])
+    assert "--maxmemory-policy noeviction" in command
+    assert '--save "" --appendonly no' in command
+    assert "volatile" in " ".join(SERVICES["redis"]["command"])
+    url = SERVICES["weir"]["environment"]["WEIR_COUNTERS_URL"]
+    assert url.endswith("@counters:6379/0")
+
+
 class TestWeirConfig:
     config = Config.model_validate(load_yaml("deploy/weir.yaml"))
 
     def test_every_reference_is_in_weirs_environment_and_the_other_way_round(self) -> None:
         assert variables((DEPLOY / "weir.yaml").read_text()).keys() == SERVICES["weir"]["environment"].keys()
+
+    def test_hard_budgets_have_counters_that_all_its_workers_share(self) -> None:
+        require_counters(self.config, workers=2)
+        assert any(budget.hard for budget in self.config.budgets.values())
 
     def test_no_key_is_declared(self) -> None:
         assert all(not tenant.keys for tenant in self.config.tenants.values())

@@ -12,7 +12,7 @@ from tests.deploy.deployment import ROOT, project
 LOCKS = ("serve", "image", "dev")
 EXTRAS = {
     "serve": ("gguf", "semantic"),
-    "image": ("gguf", "litellm", "postgres", "semantic"),
+    "image": ("gguf", "litellm", "postgres", "redis", "reports", "semantic"),
     "dev": tuple(project()["project"]["optional-dependencies"]),
 }
 ENTRY = re.compile(

@@ -35,7 +35,7 @@ def exposed() -> frozenset[str]:
         with TemporaryDirectory() as folder:
             environ = dict.fromkeys(example_environment(), "a-secret")
             environ["WEIR_DATABASE_URL"] = f"sqlite+aiosqlite:///{folder}/ledger.db"
-            environ["WEIR_REDIS_URL"] = "redis://127.0.0.1:1"
+            environ["WEIR_REDIS_URL"] = environ["WEIR_COUNTERS_URL"] = "redis://127.0.0.1:1"
             path = DEPLOY / "weir.yaml"
             house = House(load(path, environ), path, state=Path(folder), bound_to="0.0.0.0")
             try:
