@@ -30,14 +30,14 @@ serve: $(SERVABLE) ## start Weir; CONFIG=, HOST= and PORT= choose what and where
 	@exec $(BIN)/weir serve --config "$(CONFIG)" --host "$(HOST)" --port "$(PORT)"
 
 test: $(TESTABLE) ## run the tests; ARGS="tests/cache -k exact" for some of them
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
 
 check: $(TESTABLE) ## all that CI asks: format, lint, types, imports, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
 
 bench: $(TESTABLE) ## measure Weir beside its peers (10 minutes, an idle machine); writes benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/results.py $(ARGS)

@@ -36,7 +36,7 @@ class LedgerSpent:
         question = Question(
             since=begin,
             tenant=budget.tenant or None,
-            keys=bool(budget.key) or "key" in budget.each,
+            keys=True,  # a charge has none, and is told by that
             tags=() if budget.tag is None else (budget.tag[0],),
             rolled_up=tuple(self._rolled_up()),
         )

@@ -83,7 +83,7 @@ async def test_what_is_missing_or_dearer_than_it_said_is_found(tmp_path: Path) -
 
 async def test_nothing_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     try:
-        found = await measured(tmp_path, requests=400, outage_s=3)
+        found = await measured(tmp_path, requests=300, outage_s=2)
     except NoPostgres as error:
         if os.environ.get("CI") == "true":
             raise
