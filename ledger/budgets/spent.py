@@ -36,7 +36,7 @@ class LedgerSpent:
         question = Question(
             since=begin,
             tenant=budget.tenant or None,
-            keys=True,  # a charge has none, and is told by that
+            keys=True,  # charges are told by theirs
             tags=() if budget.tag is None else (budget.tag[0],),
             rolled_up=tuple(self._rolled_up()),
         )
