@@ -124,7 +124,7 @@ async def test_nor_can_two_replicas_of_which_one_is_killed(tmp_path: Path, postg
     with empty_redis() as counters:
         config = write_config(
             tmp_path,
-            models={"good": {"upstream": "scripted", "name": "slow-tokens-30", "price": PRICE}},
+            models={"good": {"upstream": "scripted", "name": "slow-tokens-500", "price": PRICE}},
             routes={},
             budgets={"acme-month": {"usd": str(LIMIT), "per": "month", "tenant": "acme"}},
             ledger={
@@ -147,9 +147,11 @@ async def test_nor_can_two_replicas_of_which_one_is_killed(tmp_path: Path, postg
                 two.kill()
                 refused = sum(await asking)
             assert refused > 0, "there was less than all asked for"
-            await asyncio.to_thread(eventually, lambda: _held(one) == 0)
+            await asyncio.to_thread(eventually, lambda: _held(one) == 0, 40)
             with running_weir(config, tmp_path / "two", **variables):  # ships what it had spooled
-                await asyncio.to_thread(eventually, lambda: Decimal(one.costs()["total"]["cost"]) == _spent(one))
+                await asyncio.to_thread(
+                    eventually, lambda: Decimal(one.costs()["total"]["cost"]) == _spent(one), 40
+                )
             assert 0 < _spent(one) <= LIMIT
 
 
