@@ -324,7 +324,7 @@ def sound(books: dict[str, Any]) -> bool:
 async def measured(folder: Path, requests: int, outage_s: float) -> dict[str, Any]:
     """Do all of it in `folder`. Raises NoPostgres."""
     answers = Answers()
-    with small_disk(folder / "disk") as mounted, own_postgres(folder) as server:
+    with small_disk(folder / "disk") as mounted, own_postgres() as server:
         state = folder / "disk" / "state"
         weir = Weir(folder, state, server.url)
         weir.start()
