@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from weir.late import late_group
 
 _VERBS = {
     "serve": "Start the proxy.",
@@ -26,24 +26,8 @@ _VERBS = {
 }
 
 
-class _Verbs(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _VERBS:
-            return None
-        command = getattr(import_module(f"weir.{name}"), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - a verb's file holds a command of its name
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(_VERBS.items()))
-
-
 @click.group(
-    cls=_Verbs,
+    cls=late_group("Verbs", _VERBS, "weir.{}"),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Try `weir serve --config examples/support/weir.yaml`, or VERB --help.",
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from weir.late import late_group
 
 _REPORTS = {
     "costs": "What was spent and saved, by tenant, route, model, day, tag.",
@@ -15,24 +15,8 @@ _REPORTS = {
 }
 
 
-class _Reports(click.Group):
-    """Reports are imported only when called, as verbs are."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_REPORTS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _REPORTS:
-            return None
-        command = getattr(import_module(f"weir.report_{name}"), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - a report's file holds a command of its name
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Reports"):
-            formatter.write_dl(list(_REPORTS.items()))
-
-
-@click.group(cls=_Reports, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=late_group("Reports", _REPORTS, "weir.report_{}"), context_settings={"help_option_names": ["-h", "--help"]}
+)
 def report() -> None:
     """Reports from the ledger."""

@@ -21,6 +21,7 @@ from contracts.records import UsageEvent
 from contracts.usage import TokenUsage
 from ledger.database import Database, sqlite_url
 from ledger.spool import Spool
+from tests.ledger.switchable import Switchable
 
 POSTGRES = os.environ.get("WEIR_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 
@@ -96,6 +97,13 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path, prepared: Prepared
 async def database(url: str) -> AsyncIterator[Database]:
     database = Database(url)
     await database.prepare()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def switchable(url: str) -> AsyncIterator[Switchable]:
+    database = Switchable(url)
     yield database
     await database.close()
 

@@ -7,14 +7,11 @@ import logging
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.access import Author, Known
 from contracts.errors import AccessDenied, KeyRefused, KeysUnavailable
@@ -29,28 +26,9 @@ from ledger.stored_budgets import set_budget
 from ledger.stored_keys import create_key, revoke_key
 from ledger.stored_tenants import change_tenant, close_tenant, create_tenant
 from ledger.tables import keys
+from tests.ledger.switchable import Switchable
 
 BY = Author("admin")
-
-
-class Switchable(Database):
-    """A database whose server can be away."""
-
-    away = False
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        if self.away:
-            raise ConnectionRefusedError("away")
-        async with super().reading() as connection:
-            yield connection
-
-
-@pytest.fixture
-async def switchable(url: str) -> AsyncIterator[Switchable]:
-    database = Switchable(url)
-    yield database
-    await database.close()
 
 
 def ring(database: Database, snapshot: Snapshot | None = None) -> MemoryKeyring:

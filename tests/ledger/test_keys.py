@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.access import Author
 from contracts.errors import DemoKeyRefused, KeyRefused, KeysUnavailable
@@ -20,31 +17,12 @@ from ledger.database import Database
 from ledger.keys import MemoryKeyring, hash_of, is_demo
 from ledger.stored_keys import create_key, list_keys, revoke_key
 from ledger.tables import keys
+from tests.ledger.switchable import Switchable
 
 TENANTS = ("acme", "globex")
 DEMO = "sk-weir-demo-acme"
 BY = Author("admin")
 DECLARED = Key(id="acme/demo", tenant="acme", hash=hash_of(DEMO), name="demo")
-
-
-class Switchable(Database):
-    """A database whose server can be away."""
-
-    away = False
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        if self.away:
-            raise ConnectionRefusedError("away")
-        async with super().reading() as connection:
-            yield connection
-
-
-@pytest.fixture
-async def switchable(url: str) -> AsyncIterator[Switchable]:
-    database = Switchable(url)
-    yield database
-    await database.close()
 
 
 def ring(database: Database, declared: tuple[Key, ...] = (DECLARED,)) -> MemoryKeyring:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +19,7 @@ from cache.freshness import EVERYONE, EVERYTHING, Freshness
 from cache.sharing.changes import Change, Dropped, Invalidated, Kept, Quarantined, Seen
 from cache.sharing.redis_spread import RedisSpread
 from cache.sharing.spread import FROM_THE_BEGINNING, Outbox
+from tests.redis_process import RedisProcess, redis_program
 
 REDIS = os.environ.get("WEIR_TEST_REDIS", "redis://127.0.0.1:6379")
 
@@ -49,56 +47,19 @@ async def url() -> AsyncIterator[Shared]:
     await client.aclose()
 
 
-class Server:
-    """A Redis of its own for one test, which may be killed and comes back empty."""
+class Server(RedisProcess):
+    """One that a cache's name goes with."""
 
-    def __init__(self, program: str, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = Shared(f"redis://127.0.0.1:{self.port}")
-        self.url.name = "weir:cache"
-        self._command = [
-            program,
-            "--port",
-            str(self.port),
-            "--save",
-            "",
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            str(folder),
-        ]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        with redis.Redis(port=self.port) as client:
-            while True:
-                try:
-                    client.ping()
-                except redis.ConnectionError:
-                    assert self._process.poll() is None
-                else:
-                    return
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
+    @property
+    def shared(self) -> Shared:
+        url = Shared(self.url)
+        url.name = "weir:cache"
+        return url
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    program = shutil.which("redis-server")
-    if program is None:
-        unavailable("no redis-server on the path; install one")
-    server = Server(program, tmp_path)
+    server = Server(redis_program(), tmp_path)
     server.start()
     yield server
     server.kill()
@@ -344,7 +305,7 @@ async def test_the_stream_has_a_bound(url: Shared) -> None:
 async def test_a_redis_that_restarts_empty_takes_no_revision_back(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with node(server.url) as one, node(server.url) as other:
+    async with node(server.shared) as one, node(server.shared) as other:
         await until(lambda: one.spread.up and other.spread.up)
         for _ in range(5):
             last = await one.invalidate("a")
@@ -371,7 +332,7 @@ async def test_a_redis_that_restarts_empty_takes_no_revision_back(
 
 async def test_a_dead_redis_stops_nobody_and_what_was_told_is_heard_later(server: Server) -> None:
     server.kill()
-    async with node(server.url) as one, node(server.url) as other:
+    async with node(server.shared) as one, node(server.shared) as other:
         mine = other.keep()
         told = await one.invalidate("a")
         assert told.revision == 1
@@ -399,7 +360,7 @@ async def test_a_revision_counted_alone_hides_none_of_another_node(url: Shared) 
 
 
 async def test_a_redis_that_hangs_meets_the_deadline(server: Server) -> None:
-    async with node(server.url, deadline_s=0.05) as one:
+    async with node(server.shared, deadline_s=0.05) as one:
         await until(lambda: one.spread.up)
         server.send(signal.SIGSTOP)
         told = Dropped(key=b"k")
@@ -412,7 +373,7 @@ async def test_a_redis_that_hangs_meets_the_deadline(server: Server) -> None:
 
 async def test_too_much_to_tell_becomes_one_invalidation_of_everything(server: Server) -> None:
     server.kill()
-    async with node(server.url, outbox=Outbox(most=10)) as one, node(server.url) as other:
+    async with node(server.shared, outbox=Outbox(most=10)) as one, node(server.shared) as other:
         mine = other.keep()
         for number in range(100):
             one.spread.publish(Dropped(key=b"%d" % number))
@@ -423,7 +384,7 @@ async def test_too_much_to_tell_becomes_one_invalidation_of_everything(server: S
 
 async def test_who_never_reached_redis_has_no_position(server: Server) -> None:
     server.kill()
-    async with node(server.url) as one:
+    async with node(server.shared) as one:
         pass
     assert one.position == ""
 

@@ -29,7 +29,7 @@ from ledger.budgets.tabs import Line, Settlement, Tab
 from ledger.budgets.under_way import ADMITTED
 from ledger.budgets.windows import span_at
 from tests.contracts.budgets import counted, known, until
-from tests.ledger.budgets.redis_process import RedisProcess, redis_program
+from tests.redis_process import RedisProcess, redis_program
 
 pytestmark = pytest.mark.redis
 ROOT = Path(__file__).parents[3]
