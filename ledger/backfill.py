@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger.database import Database
 from ledger.days import lock_days
 from ledger.partitions import attached_months, month_of
-from ledger.rollups import parts_of
+from ledger.rollups import READ_BY_PARTS, parts_of
 from ledger.tables import marks, usage_days, usage_events, usage_hours, usage_latencies
 from ledger.tally import Tally
 
@@ -32,14 +32,7 @@ _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _TRIES = 2
 _ROWS_AT_ONCE = 1000
 _BACKFILL_LOCK = 0x57656962  # "Weib"
-_COUNTED = [
-    usage_events.c[name]
-    for name in (
-        "request_id", "at", "tenant", "key_id", "route", "endpoint", "model", "purpose", "outcome", "prompt_tokens",
-        "completion_tokens", "cached_tokens", "usage_source", "cost", "saved", "avoided", "priced_by", "verdict",
-        "attempts", "latency_ms", "tags",
-    )
-]  # fmt: skip
+_COUNTED = [usage_events.c[name] for name in (*READ_BY_PARTS, "latency_ms")]
 
 
 async def complete(connection: AsyncConnection) -> bool:

@@ -32,6 +32,14 @@ _BOUNDS = [_SMALLEST_MS * _WIDTH**step for step in range(480)]
 """From a tenth of a millisecond to more than two weeks."""
 
 
+READ_BY_PARTS = (
+    "request_id", "at", "tenant", "key_id", "route", "endpoint", "model", "purpose", "outcome", "prompt_tokens",
+    "completion_tokens", "cached_tokens", "usage_source", "cost", "saved", "avoided", "priced_by", "verdict",
+    "attempts", "tags",
+)  # fmt: skip
+"""What `parts_of` looks at in a row of `usage_events`, and when it was."""
+
+
 class Place(NamedTuple):
     """Where an amount belongs. `tags` is a JSON object of those tags that are told apart, names sorted."""
 

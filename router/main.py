@@ -74,7 +74,7 @@ from router.web.hot import ModelEndpoint
 from router.web.openapi import openapi_page
 from router.web.pages import Decisions, decision_pages, model_pages, operator_pages
 from router.web.report_pages import report_pages
-from router.web.route_pages import route_pages
+from router.web.route_pages import feedback_pages, preview_pages
 from router.workers import WorkersFailed
 
 log = logging.getLogger("weir")
@@ -333,15 +333,8 @@ class House:
             [
                 model_pages(self.pipeline, self.keys),
                 decision_pages(decisions),
-                route_pages(
-                    self.pipeline,
-                    self.keys,
-                    self.operators,
-                    self.breakers,
-                    decisions,
-                    lessons,
-                    told=self.metrics.feedback.add,
-                ),
+                preview_pages(self.pipeline, self.keys, operators, self.breakers),
+                feedback_pages(self.pipeline, decisions, lessons, told=self.metrics.feedback.add),
                 cache_pages(self.keys, control, decisions, setup, reported=self.metrics.cache_reports.add),
                 cache_admin_pages(operators, control, setup, worker=self.worker, workers=self.workers),
                 operator_pages(health, self.metrics_page, operators),

@@ -24,7 +24,7 @@ from contracts.records import UsageEvent
 from ledger.backfill import complete, pruned_before, summed_up
 from ledger.database import Database
 from ledger.reports.unshipped import spooled_in
-from ledger.rollups import Sums, parts_of
+from ledger.rollups import READ_BY_PARTS, Sums, parts_of
 from ledger.spool import set_aside
 from ledger.tables import COUNTED, MONEY, usage_days, usage_events, usage_hours
 from ledger.told_apart import tags_told_apart
@@ -36,12 +36,6 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _LAST_DAY = datetime.max.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
 _ROWS_AT_ONCE = 1000
 _NO_TAGS = "{}"
-_COUNTED = (
-    "request_id", "at", "tenant", "key_id", "route", "endpoint", "model", "purpose", "outcome", "prompt_tokens",
-    "completion_tokens", "cached_tokens", "usage_source", "cost", "saved", "avoided", "priced_by", "verdict",
-    "attempts", "tags",
-)  # fmt: skip
-"""What `rollups.parts_of` looks at in a row, and the time."""
 _ALWAYS = ("tenant", "route", "model", "purpose")
 
 
@@ -248,7 +242,7 @@ def _unknown(day: datetime, tags: Sequence[str]) -> str:
 async def _add_events(
     connection: AsyncConnection, question: Question, since: datetime | None, until: datetime | None, sums: _Adding
 ) -> None:
-    columns = [usage_events.c[name] for name in _COUNTED]
+    columns = [usage_events.c[name] for name in READ_BY_PARTS]
     query = select(*columns).where(*_bounds(usage_events, "at", question, since, until))
     async with connection.stream(query) as found:
         async for rows in found.mappings().partitions(_ROWS_AT_ONCE):

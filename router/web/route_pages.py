@@ -37,17 +37,8 @@ class Feedback(BaseModel):
     score: float = Field(ge=0, le=1, description="0 is useless, 1 is right.")
 
 
-def route_pages(
-    pipeline: Pipeline,
-    keys: Keyring,
-    operators: Operators,
-    breakers: Breakers,
-    decisions: Decisions,
-    lessons: Lessons,
-    *,
-    told: Callable[[str], None],
-) -> APIRouter:
-    """`/v1/decisions/preview` and feedback. `told` counts feedback by route."""
+def preview_pages(pipeline: Pipeline, keys: Keyring, operators: Operators, breakers: Breakers) -> APIRouter:
+    """`/v1/decisions/preview`."""
     pages = APIRouter()
 
     @pages.post("/v1/decisions/preview", summary="What would be decided about a request, without sending it")
@@ -70,6 +61,15 @@ def route_pages(
         resting = breakers.resting(time.perf_counter())
         plan, decision = await preview(pipeline, key, raw, dict(request.headers), resting)
         return {"object": "weir.preview", "route": plan.route, "decision": explain_decision(decision)}
+
+    return pages
+
+
+def feedback_pages(
+    pipeline: Pipeline, decisions: Decisions, lessons: Lessons, *, told: Callable[[str], None]
+) -> APIRouter:
+    """`/v1/decisions/{request_id}/feedback`. `told` counts it by route."""
+    pages = APIRouter()
 
     @pages.post(
         "/v1/decisions/{request_id}/feedback",

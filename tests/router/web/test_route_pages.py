@@ -29,7 +29,7 @@ from router.setup import Access, Learning, Setup
 from router.share import ShareController
 from router.web.app import pages_app
 from router.web.pages import Decisions
-from router.web.route_pages import route_pages
+from router.web.route_pages import feedback_pages, preview_pages
 from tests.router.choice.taught import choice, teach
 from tests.router.plain import (
     ACME,
@@ -109,10 +109,13 @@ async def desk(tmp_path: Path, heads: Path) -> AsyncIterator[Desk]:
         await database.prepare()
         await works.keys.refresh()
         decisions = Decisions(RecentDecisions(0), StoredEvents(database, works.folder), works.keys, operators)
-        pages = route_pages(pipeline, works.keys, operators, works.breakers, decisions, lessons, told=told.append)
+        pages = [
+            preview_pages(pipeline, works.keys, operators, works.breakers),
+            feedback_pages(pipeline, decisions, lessons, told=told.append),
+        ]
         yield Desk(
             works=works,
-            app=pages_app([pages]),
+            app=pages_app(pages),
             lessons=lessons,
             share=share,
             upstream=upstream,
