@@ -32,7 +32,7 @@ from contracts.ports import (
 )
 from contracts.records import DIRECT, Endpoint, Key, UsageEvent
 from contracts.request import ModelRequest
-from contracts.sse import event
+from contracts.sse import event, payloads
 from ledger.database import Database, sqlite_url
 from ledger.keys import MemoryKeyring, hash_of
 from ledger.prices import PriceList, PriceRule, TokenRates
@@ -242,6 +242,23 @@ async def read_out(reply: Reply) -> bytes:
     return b"".join(parts)
 
 
+def text_in(events: bytes, index: int = 0) -> str:
+    chunks = [orjson.loads(payload) for payload in payloads(events) if payload != b"[DONE]"]
+    choices = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+
+def text_of(body: bytes) -> str:
+    return str(orjson.loads(body)["choices"][0]["message"]["content"])
+
+
+async def ticks(until: Callable[[], bool]) -> None:
+    """Let other tasks run until it is so."""
+    async with asyncio.timeout(10):
+        while not until():  # noqa: ASYNC110 - what is waited for is inside the pipeline
+            await asyncio.sleep(0)
+
+
 @dataclass(kw_only=True)
 class Works:
     """A pipeline with what it stands on. `told` are the events it has announced as settled."""
@@ -265,6 +282,10 @@ class Works:
         self, body: Mapping[str, Any] | bytes, endpoint: Endpoint = "chat/completions", **headers: str
     ) -> Reply:
         return await self.pipeline.answer(incoming(body, endpoint, **headers))
+
+
+async def ask_and_read(works: Works, body: Mapping[str, Any]) -> bytes:
+    return await read_out(await works.ask(body))
 
 
 Semantics = Callable[[ExactCache], SemanticCache]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,8 @@ from contracts.errors import (
 from contracts.money import ZERO
 from contracts.ports import Query
 from contracts.records import DIRECT, Decision, Endpoint
-from contracts.sse import payloads
 from prompts.book import BookedPrompt
 from router.choice.fixed import FixedChoice
-from router.exchange import Reply
 from router.upstreams.scripted import ScriptedUpstream
 from tests.router.plain import (
     DONE,
@@ -47,12 +45,16 @@ from tests.router.plain import (
     PlainUpstream,
     Script,
     Works,
+    ask_and_read,
     chat,
     chunk,
     incoming,
     plan,
     read_out,
     setup_over,
+    text_in,
+    text_of,
+    ticks,
     whole,
     works_over,
 )
@@ -80,23 +82,6 @@ async def works(scripted: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Wor
     )
     async with works_over(setup, tmp_path) as works:
         yield works
-
-
-def text_in(events: bytes, index: int = 0) -> str:
-    chunks = [orjson.loads(payload) for payload in payloads(events) if payload != b"[DONE]"]
-    choices = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
-    return "".join(choice["delta"].get("content") or "" for choice in choices)
-
-
-def text_of(body: bytes) -> str:
-    return str(orjson.loads(body)["choices"][0]["message"]["content"])
-
-
-async def ticks(until: Callable[[], bool]) -> None:
-    """Let other tasks run until it is so."""
-    async with asyncio.timeout(10):
-        while not until():  # noqa: ASYNC110 - what is waited for is inside the pipeline
-            await asyncio.sleep(0)
 
 
 # --- answers and their events
@@ -397,10 +382,6 @@ async def test_an_answer_that_cannot_be_written_down_is_not_given_or_kept(tmp_pa
 # --- hang-ups and cancellation
 
 
-async def ask_and_read(works: Works, body: Mapping[str, Any]) -> bytes:
-    return await read_out(await works.ask(body))
-
-
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_request_cancelled_while_its_model_thinks_is_settled(tmp_path: Path, stream: bool) -> None:
     upstream = PlainUpstream("plain", whole(), gate=asyncio.Event())
@@ -454,91 +435,6 @@ async def test_one_that_is_not_says_so_and_blames_nobody(tmp_path: Path) -> None
         (event,) = works.events
         assert (event.outcome, event.error, event.hung_up) == ("cut", "abandoned", True)
         assert len(works.cache) == 0
-
-
-# --- equal requests at the same time
-
-
-async def crowd(works: Works, bodies: Sequence[Mapping[str, Any]]) -> list[asyncio.Task[Reply]]:
-    """All of them asking: the first of them at its model, the others waiting for it."""
-    tasks = [asyncio.create_task(works.ask(body)) for body in bodies]
-    await ticks(lambda: works.permits.taken == len(bodies))
-    return tasks
-
-
-async def test_of_equal_requests_one_asks_and_all_are_answered(tmp_path: Path) -> None:
-    gate = asyncio.Event()
-    upstream = PlainUpstream("plain", whole(), gate=gate)
-    async with works_over(setup_over({"good": upstream}), tmp_path) as works:
-        tasks = await crowd(works, [chat(), chat(stream=True), chat(), chat(user="someone else")])
-        gate.set()
-        answers = [await read_out(reply) for reply in await asyncio.gather(*tasks)]
-        assert len(upstream.calls) == 1
-        assert [text_of(answers[0]), text_in(answers[1]), text_of(answers[2])] == ["Hello"] * 3
-        pilot, *others = sorted(works.events, key=lambda event: event.cost, reverse=True)
-        assert (pilot.verdict.kind, pilot.cost) == ("miss", COST)
-        assert {(event.verdict.kind, event.cost, event.saved) for event in others} == {("exact", ZERO, COST)}
-        assert {event.verdict.reason for event in others} == {"an equal request was in flight"}
-        assert len({event.request_id for event in works.events}) == 4
-
-
-async def test_those_who_want_it_whole_wait_for_a_streaming_pilot(tmp_path: Path) -> None:
-    rest = asyncio.Event()
-    upstream = PlainUpstream("plain", Script(chunk("He"), rest, *HELLO_STREAM[1:]))
-    async with works_over(setup_over({"good": upstream}), tmp_path) as works:
-        pilot, *others = await crowd(works, [chat(stream=True), chat(), chat()])
-        stream = await pilot
-        assert not any(task.done() for task in others)
-        rest.set()
-        assert text_in(await read_out(stream)) == "Hello"
-        for reply in await asyncio.gather(*others):
-            assert text_of(reply.body) == "Hello"
-        assert len(upstream.calls) == 1
-        assert sum(event.cost for event in works.events) == COST
-
-
-async def test_the_pilots_failure_is_each_passengers_own_event(tmp_path: Path) -> None:
-    gate = asyncio.Event()
-    upstream = PlainUpstream("plain", UpstreamRejected("No.", status=422), gate=gate)
-    async with works_over(setup_over({"good": upstream}), tmp_path) as works:
-        tasks = await crowd(works, [chat()] * 3)
-        gate.set()
-        failures = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(failure) for failure in failures] == [UpstreamRejected] * 3
-        assert [event.status for event in works.events] == [422] * 3
-        assert len(upstream.calls) == 1
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_passenger_flies_on_when_the_pilot_is_given_up(tmp_path: Path, stream: bool) -> None:
-    gate = asyncio.Event()
-    stuck = Script(chunk("He"), asyncio.Event()) if stream else whole()
-    upstream = PlainUpstream("plain", stuck, whole("Second"), gate=gate)
-    async with works_over(setup_over({"good": upstream}), tmp_path) as works:
-        pilot = asyncio.create_task(ask_and_read(works, chat(stream=stream)))
-        await upstream.called.wait()
-        other = asyncio.create_task(works.ask(chat()))
-        await ticks(lambda: works.permits.taken == 2)
-        if stream:
-            gate.set()
-            await ticks(lambda: isinstance(stuck, Script) and stuck.left == 1)
-        pilot.cancel()
-        gate.set()
-        with pytest.raises(asyncio.CancelledError):
-            await pilot
-        assert (await other).headers["x-weir-cache"] == "miss"
-        assert [event.outcome for event in works.events] == ["cut" if stream else "failed", "answered"]
-
-
-async def test_an_answer_that_is_not_to_be_shared_sends_everyone_to_the_model(tmp_path: Path) -> None:
-    gate = asyncio.Event()
-    upstream = PlainUpstream("plain", whole(finish="length"), gate=gate)
-    async with works_over(setup_over({"good": upstream}), tmp_path) as works:
-        tasks = await crowd(works, [chat()] * 3)
-        gate.set()
-        await asyncio.gather(*tasks)
-        assert len(upstream.calls) == 3
-        assert [event.verdict.kind for event in works.events] == ["miss"] * 3
 
 
 # --- choice and reload
