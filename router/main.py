@@ -174,7 +174,7 @@ class House:
         """
         config = self._loaded.config
         prices = prices_of(self._loaded)
-        await self._open_database()
+        database_answers = await self._open_database()
         await self.fleet.sail(self._loaded)
         self.choice.places = head_places(self._loaded, self.registry)
         self.pipeline = Pipeline(
@@ -210,7 +210,8 @@ class House:
         self.writer.start()
         self.keys.directory.follow(self._know)
         self._record(self._loaded)
-        await self.keys.directory.first_look()
+        if database_answers:  # else it was waited for already, and is looked at in the background
+            await self.keys.directory.first_look()
         self.keys.start()
         self._budget()
         await self.budgets.start()
@@ -218,8 +219,8 @@ class House:
         wire_gauges(self)
         return self._front(self.lessons)
 
-    async def _open_database(self) -> None:
-        """Raises DatabaseUnusable where its schema is not this Weir's; one that is down is gone on without."""
+    async def _open_database(self) -> bool:
+        """Whether it answers. Raises DatabaseUnusable where its schema is not this Weir's."""
         try:
             async with asyncio.timeout(_DATABASE_S):
                 await self.database.prepare()
@@ -227,6 +228,8 @@ class House:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a driver raises: it is tried again in the background
             log.warning("the ledger's database does not answer (%s); events wait on disk", type(error).__name__)
+            return False
+        return True
 
     async def close(self) -> None:
         """End everything, the ledger last."""
