@@ -41,6 +41,7 @@ from benchmarks.targets import Target, at_least, tell
 from contracts.records import UsageEvent
 from ledger.database import Database, sqlite_url
 from ledger.events import from_row, to_json
+from ledger.incoming import incoming
 from ledger.spool import Spool
 from ledger.tables import usage_events
 from ledger.writer import Writer
@@ -63,6 +64,10 @@ class Measured:
 
     requests: list[float] = field(default_factory=list)
     events: dict[str, list[float]] = field(default_factory=dict)
+    cpu_us: dict[str, list[float]] = field(default_factory=dict)
+    """Of the writer, for each event."""
+    reading_us: float = 0.0
+    """What of it goes into reading an event's JSON."""
     event_bytes: int = 0
 
 
@@ -76,12 +81,23 @@ def run(*, rounds: int, seconds: float, events: int, batch: int, postgres: str) 
             found.requests.append(closed(*target, connections=CONNECTIONS, seconds=seconds).rps)
             templates = uvloop.run(_written(weir))
             found.event_bytes = round(sum(len(to_json(event)) for event in templates) / len(templates))
+            found.reading_us = _reading_us(templates)
             for engine in ("sqlite", "postgresql"):
                 _NOTES.print(f"Round {number} of {rounds}: {events:,} events to {engine}")
-                rate = uvloop.run(_ingested(engine, postgres, templates, events, batch))
-                if rate is not None:
-                    found.events.setdefault(engine, []).append(rate)
+                took = uvloop.run(_ingested(engine, postgres, templates, events, batch))
+                if took is not None:
+                    wall_s, cpu_s = took
+                    found.events.setdefault(engine, []).append(events / wall_s)
+                    found.cpu_us.setdefault(engine, []).append(cpu_s / events * 1e6)
     return found
+
+
+def _reading_us(templates: Sequence[UsageEvent]) -> float:
+    records = list(map(to_json, templates))
+    began = time.process_time()
+    for record in records:
+        incoming(record, ())
+    return (time.process_time() - began) / len(records) * 1e6
 
 
 async def _written(weir: Running) -> Sequence[UsageEvent]:
@@ -103,8 +119,8 @@ async def _written(weir: Running) -> Sequence[UsageEvent]:
 
 async def _ingested(
     engine: str, postgres: str, templates: Sequence[UsageEvent], events: int, batch: int
-) -> float | None:
-    """Events per second from a full spool to an empty one; None where there is no such engine."""
+) -> tuple[float, float] | None:
+    """Seconds from a full spool to an empty one, and those of CPU; None where there is no such engine."""
     with tempfile.TemporaryDirectory(prefix="bench-ingest-") as folder:
         async with _database(engine, postgres, Path(folder)) as database:
             if database is None:
@@ -116,12 +132,12 @@ async def _ingested(
                 spool.append(event)
             writer = Writer(spool, database, batch=batch)
             spare_the_collector()  # as the writer's process does
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             await writer.flush()
-            took = time.perf_counter() - began
+            took = time.perf_counter() - began, time.process_time() - cpu
             assert (writer.written, writer.rejected) == (events, 0), "every event once"
             spool.close()
-    return events / took
+    return took
 
 
 @asynccontextmanager
@@ -163,6 +179,8 @@ def results(found: Measured) -> list[dict[str, Any]]:
                 "what": engine,
                 "per_second": round(rate),
                 "ratio": round(median(map(truediv, rates, found.requests)), 2),
+                "cpu_us": round(median(found.cpu_us.get(engine, [0.0])), 1),
+                "reading_us": round(found.reading_us, 1),
                 "event_bytes": found.event_bytes,
                 "rounds": _rounded(rates),
             }
@@ -180,12 +198,13 @@ def targets(lines: Sequence[dict[str, Any]]) -> list[Target]:
 
 def markdown(lines: Sequence[dict[str, Any]]) -> str:
     rows = [
-        f"| {line['what']} | {line['per_second']:,} | {line['ratio']:.2f} x |"
+        f"| {line['what']} | {line['per_second']:,} | {line['ratio']:.2f} x | {line['cpu_us']} |"
         if "ratio" in line
-        else f"| {line['what']}, requests | {line['per_second']:,} | 1 |"
+        else f"| {line['what']}, requests | {line['per_second']:,} | 1 | |"
         for line in lines
     ]
-    return "\n".join(["| what | per second | to the proxy |", "| --- | ---: | ---: |", *rows])
+    heading = "| what | per second | to the proxy | writer's CPU, us each |"
+    return "\n".join([heading, "| --- | ---: | ---: | ---: |", *rows])
 
 
 def _rounded(rates: Sequence[float]) -> list[int]:
