@@ -9,7 +9,6 @@ from pathlib import Path
 
 from contracts.errors import LedgerUnavailable
 from contracts.records import UsageEvent
-from ledger.access_doors import StoredKeys as StoredKeys
 from ledger.database import Database
 from ledger.events import find_event, from_json
 from ledger.outages import outage_as

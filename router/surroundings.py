@@ -71,7 +71,6 @@ def _model(config: Config, prices: PriceList, name: str) -> ListedModel:
         owner=model.owner or "",
         priced_by="" if priced_by == UNPRICED else priced_by,
         shutdown=shutdown.day if shutdown else None,
-        shutdown_source=shutdown.source if shutdown else "",
     )
 
 

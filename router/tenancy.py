@@ -37,10 +37,6 @@ class Tenancy(Mapping[str, Access]):
         """Whether a tenant of the database keeps its requests from `model`, where a policy chooses."""
         return tenant not in self._declared and model in self._refused.get(tenant, ())
 
-    def is_declared(self, tenant: str) -> bool:
-        """Whether the configuration has it."""
-        return tenant in self._declared
-
     def _join(self) -> None:
         self._all = {**self._stored, **self._declared}
 

@@ -15,7 +15,6 @@ class ListedModel:
     owner: str = ""
     priced_by: str = ""
     shutdown: date | None = None
-    shutdown_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,11 +28,10 @@ _ALIKE = Decimal("1e-9")
 
 
 class Rule(Struct, frozen=True):
-    """What a column holds. Empty `values`: any. One that is not mandatory is checked where it is there."""
+    """What a column holds. Empty `values`: any."""
 
     name: str
     kind: _Kind = "text"
-    mandatory: bool = False
     nullable: bool = False
     values: tuple[str, ...] = ()
 
@@ -60,31 +59,31 @@ _OF_MODELS = (
 )  # fmt: skip
 
 MANDATORY = (
-    Rule("BilledCost", "decimal", True),
-    Rule("BillingAccountId", "text", True),
-    Rule("BillingAccountName", "text", True, True),
-    Rule("BillingCurrency", "currency", True),
-    Rule("BillingPeriodEnd", "time", True),
-    Rule("BillingPeriodStart", "time", True),
-    Rule("ChargeCategory", "text", True, False, _CHARGES),
-    Rule("ChargeClass", "text", True, True, ("Correction",)),
-    Rule("ChargeDescription", "text", True, True),
-    Rule("ChargePeriodEnd", "time", True),
-    Rule("ChargePeriodStart", "time", True),
-    Rule("ContractedCost", "decimal", True),
-    Rule("EffectiveCost", "decimal", True),
-    Rule("HostProviderName", "text", True),
-    Rule("InvoiceIssuerName", "text", True),
-    Rule("ListCost", "decimal", True),
-    Rule("PricingQuantity", "decimal", True, True),
-    Rule("PricingUnit", "text", True, True),
-    Rule("ProviderName", "text", True),
-    Rule("PublisherName", "text", True),
-    Rule("ServiceCategory", "text", True, False, _SERVICES),
-    Rule("ServiceName", "text", True),
-    Rule("ServiceProviderName", "text", True),
+    Rule("BilledCost", "decimal"),
+    Rule("BillingAccountId", "text"),
+    Rule("BillingAccountName", "text", nullable=True),
+    Rule("BillingCurrency", "currency"),
+    Rule("BillingPeriodEnd", "time"),
+    Rule("BillingPeriodStart", "time"),
+    Rule("ChargeCategory", "text", values=_CHARGES),
+    Rule("ChargeClass", "text", nullable=True, values=("Correction",)),
+    Rule("ChargeDescription", "text", nullable=True),
+    Rule("ChargePeriodEnd", "time"),
+    Rule("ChargePeriodStart", "time"),
+    Rule("ContractedCost", "decimal"),
+    Rule("EffectiveCost", "decimal"),
+    Rule("HostProviderName", "text"),
+    Rule("InvoiceIssuerName", "text"),
+    Rule("ListCost", "decimal"),
+    Rule("PricingQuantity", "decimal", nullable=True),
+    Rule("PricingUnit", "text", nullable=True),
+    Rule("ProviderName", "text"),
+    Rule("PublisherName", "text"),
+    Rule("ServiceCategory", "text", values=_SERVICES),
+    Rule("ServiceName", "text"),
+    Rule("ServiceProviderName", "text"),
 )
-OTHERS = (
+OTHERS = (  # checked where they are there
     Rule("AvailabilityZone", nullable=True),
     Rule("BillingAccountType"),
     Rule("CapacityReservationId", nullable=True),

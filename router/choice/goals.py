@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from msgspec import Struct
 
@@ -132,9 +131,6 @@ def _rate(reference: Option, option: Option) -> float:
 def saved(reference: Option, option: Option) -> float:
     """The share of the reference's cost that is saved with an option; never quite nothing."""
     return max(_LEAST_SAVED, 1 - option.cost / reference.cost) if reference.cost > 0 else _LEAST_SAVED
-
-
-Side = Literal["reference", "rival"]
 
 
 def by_price(

@@ -98,7 +98,7 @@ def test_nothing_to_do_where_all_is_well() -> None:
             "Name who answers for small: models.NAME.owner. (one setting; no known sum at stake)",
         ),
         (
-            with_model("small", shutdown=date(2027, 1, 14), shutdown_source="config"),
+            with_model("small", shutdown=date(2027, 1, 14)),
             "Replace small, which is turned off on 2027-01-14: support may choose it. (some hours; $2.00 at stake)",
         ),
         (
