@@ -187,6 +187,7 @@ async def _outage(weir: Weir, server: OwnPostgres, answers: Answers, seconds: fl
     half = len(answers.whole)
     weir.kill()
     weir.start()
+    await _ready(weir)
     await _kill_children(weir, seconds / 2)
     after = len(answers.whole)
     refused = {name: count for name, count in answers.failed.items() if name.startswith("401")}
