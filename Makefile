@@ -14,6 +14,8 @@ PIP      := $(BIN)/python -m pip install --disable-pip-version-check --no-input 
 UNDONE   := $(VENV)/.install-unfinished
 SERVABLE := $(VENV)/.ready-to-serve
 TESTABLE := $(VENV)/.ready-to-test
+# A file of tests stays in one process, so that what it starts is started once.
+PYTEST   := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 ENCODER  := pyproject.toml requirements/encoder.txt $(wildcard encoder/build.py encoder/graph.py encoder/card.py)
 
 .PHONY: help setup serve test check bench replay lock clean
@@ -30,14 +32,14 @@ serve: $(SERVABLE) ## start Weir; CONFIG=, HOST= and PORT= choose what and where
 	@exec $(BIN)/weir serve --config "$(CONFIG)" --host "$(HOST)" --port "$(PORT)"
 
 test: $(TESTABLE) ## run the tests; ARGS="tests/cache -k exact" for some of them
-	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: $(TESTABLE) ## all that CI asks: format, lint, types, imports, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 bench: $(TESTABLE) ## measure Weir beside its peers (10 minutes, an idle machine); writes benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/results.py $(ARGS)
@@ -102,6 +104,6 @@ COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 
 
 lock: ## solve requirements/*.txt again after a change in pyproject.toml (needs uv)
 	$(COMPILE) $(LOCK) --all-extras --group dev -o requirements/dev.txt
-	$(COMPILE) -c requirements/dev.txt --extra gguf --extra semantic --group build -o requirements/serve.txt
-	$(COMPILE) -c requirements/dev.txt --extra gguf --extra litellm --extra postgres --extra redis --extra reports --extra semantic \
+	$(COMPILE) -c requirements/dev.txt --extra evals --extra gguf --extra semantic --group build -o requirements/serve.txt
+	$(COMPILE) -c requirements/dev.txt --extra evals --extra gguf --extra litellm --extra postgres --extra redis --extra reports --extra semantic \
 		--group build -o requirements/image.txt

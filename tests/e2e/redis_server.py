@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-DATABASE = 9
+DATABASE = 8 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw1").removeprefix("gw")) % 8
+"""Of those from 8 to 15 one for each of the tests' processes, which empty it at will."""
 
 
 @contextmanager

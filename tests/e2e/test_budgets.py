@@ -141,11 +141,13 @@ async def test_nor_can_two_replicas_of_which_one_is_killed(tmp_path: Path, postg
             )
             await asyncio.to_thread(first)  # of the others all may fall to the one that is killed
             with running_weir(config, tmp_path / "two", **variables) as two:
-                asked_of_both = [asyncio.to_thread(asyncio.run, _until_cut(weir)) for weir in (one, two)]
-                asking = asyncio.gather(*asked_of_both)
+                # The one that is killed is asked first, or the other may take all that there is.
+                of_two = asyncio.ensure_future(asyncio.to_thread(asyncio.run, _until_cut(two)))
                 await asyncio.to_thread(eventually, lambda: _held(one) > 0 and "weir_in_flight 0" not in _page(two))
+                of_one = asyncio.ensure_future(asyncio.to_thread(asyncio.run, _until_cut(one)))
+                await asyncio.sleep(1)
                 two.kill()
-                refused = sum(await asking)
+                refused = sum(await asyncio.gather(of_one, of_two))
             assert refused > 0, "there was less than all asked for"
             await asyncio.to_thread(eventually, lambda: _held(one) == 0, 40)
             with running_weir(config, tmp_path / "two", **variables):  # ships what it had spooled
