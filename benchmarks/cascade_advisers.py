@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.curves import apgr
+from evals.curves import apgr
 from heads.answers import agreement
 
 Rows = NDArray[np.float64]

@@ -31,10 +31,11 @@ from rich.progress import Progress
 from benchmarks.cache_study import encoded
 from benchmarks.intents_data import SOURCES, cut, few, known, read
 from benchmarks.targets import at_least, table
-from distill.curves import Interval, bootstrap
 from distill.intents import Example, Predictions, judge, learn, learn_plainly, measured
 from encoder.card import BUILT
 from encoder.session import Session
+from evals.curves import bootstrap
+from evals.statistics.interval import Interval
 from heads.intents import UNKNOWN, IntentHead
 
 REJECTED = 0.05

@@ -19,9 +19,9 @@ from rich.console import Console
 from benchmarks.cache_study import encoded
 from benchmarks.routing_data import Pair, Vectors, read_pairs, texts_of
 from benchmarks.routing_study import prior_of
-from distill.curves import apgr
 from encoder.card import BUILT
 from encoder.session import Session
+from evals.curves import apgr
 from heads.prior import Prior
 from heads.queries import features
 

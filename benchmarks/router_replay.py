@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from evals.suite import Fact
+from evals.scorers.contains_facts import Fact
 
 _NOTES = Console(stderr=True)
 _ROUTE, _TENANT, _KEY = "support", "acme", "sk-weir-demo-acme"

@@ -28,7 +28,7 @@ from rich.progress import Progress
 
 from benchmarks.cascade_advisers import advisers, nearest
 from distill.checks import Example, learn
-from distill.curves import apgr, bootstrap, calibration_error
+from evals.curves import apgr, bootstrap, calibration_error
 from heads.checks import CheckHead
 from heads.signals import Signals
 

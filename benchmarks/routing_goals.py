@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.routing_data import STRONG, WEAK, Pair
 from benchmarks.routing_study import Scored
 from benchmarks.targets import Target, at_least
-from distill.curves import (
+from encoder.session import Session
+from evals.curves import (
     aiq,
     apgr,
     bootstrap,
@@ -23,7 +24,6 @@ from distill.curves import (
     share_error,
     share_for_quality,
 )
-from encoder.session import Session
 from heads.quality import QualityHead
 from router.share import ShareController
 

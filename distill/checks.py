@@ -19,7 +19,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from distill.additive import Rows, Scale, calibrate, fit, word_matrix, word_worth
-from distill.curves import apgr, bootstrap, calibration_error
+from evals.curves import apgr, bootstrap, calibration_error
 from heads.additive import Additive, Calibration, filled, standardised
 from heads.answers import grams
 from heads.checks import BUCKETS, COLUMNS, TASK, WORDING, CheckHead, task_columns

@@ -19,8 +19,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from distill.curves import calibration_error
 from distill.intent_fit import Settings, Texts, chosen, fit
+from evals.curves import calibration_error
 from heads.grams import character_grams, word_grams
 from heads.intents import UNKNOWN, Floats, IntentHead, confidence, probabilities, unit
 

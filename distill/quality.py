@@ -20,10 +20,10 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from distill.cleaning import cleaned
-from distill.curves import calibration_error
 from distill.experts import Guides
 from distill.outcomes import Outcome, OutcomeFault, fault_of
 from distill.regression import FOLDS, Learner, looked_at
+from evals.curves import calibration_error
 from heads.neighbours import Known, query_id
 from heads.prior import Prior
 from heads.quality import NEIGHBOURS, Blend, QualityHead, within

@@ -17,10 +17,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from distill import checks, intents, quality
-from distill.curves import apgr, bootstrap, calibration_error
 from distill.gate import NO_GAP, Measured, as_rows
 from distill.outcomes import Outcome, OutcomeFault
 from distill.traffic import Traffic
+from evals.curves import apgr, bootstrap, calibration_error
 from heads.checks import CheckHead
 from heads.prior import Prior
 from router.choice.shelf import CHECK, INTENTS, QUALITY, USUAL

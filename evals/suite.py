@@ -7,20 +7,27 @@ a comment or another order of keys leaves results comparable, a changed fact doe
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "«": '"', "»": '"'})
-_JOINED = r"(?:\w|[.,]\d)"
-"""What makes a word or number longer at its end; at its beginning it is the mirror image."""
+from evals.cases import Case, Document, canonical
+from evals.records import Answer
+from evals.scorers.catalogue import KINDS, ScorerSettings, scorer_of
+from evals.scorers.port import Instruments
+
+if TYPE_CHECKING:
+    from evals.scorers.port import Vectors
+
+DEFAULT_MARGIN = 0.02
+ALL = "all"
+"""The segment of a case that names none."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -33,56 +40,24 @@ class SuiteError(ValueError):
         self.problems = tuple(problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something that a good answer states, in any of several wordings, written `one|another`."""
-
-    alternatives: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Fact:
-        """Raises ValueError where an alternative is empty."""
-        alternatives = tuple(part.strip() for part in text.split("|"))
-        if not all(_plain(part) for part in alternatives):
-            raise ValueError(f"a fact with an empty alternative: {text!r}")
-        return cls(alternatives)
-
-    def stated_in(self, answer: str) -> bool:
-        """Whether `answer` contains one of the wordings as whole words and numbers.
-
-        Case, accents, runs of blanks and the kind of quotation marks do not count.
-        """
-        plain = _plain(answer)
-        return any(_bounded(_plain(part)).search(plain) for part in self.alternatives)
-
-    def __str__(self) -> str:
-        return "|".join(self.alternatives)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One question to a target. `messages` end with a user's turn.
-
-    `segment` is what results are broken down by. Cases of one `cluster` resemble each other, and statistics must
-    not count them as independent.
-    """
-
-    id: str
-    messages: tuple[Mapping[str, str], ...]
-    facts: tuple[Fact, ...]
-    segment: str
-    cluster: str
-    metadata: Mapping[str, Any]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Cases and the names of the scorers that judge the answers. `revision` is the author's, `version` a hash."""
+    """Cases and the scorers that judge the answers. `revision` is the author's, `version` a hash.
 
+    `quality` names the scorer that stands for quality; `request` are fields of every request, such as temperature;
+    `margin` is by how much quality may fall and still be called not worse.
+    """
+
+    folder: Path
     name: str
     description: str
     revision: str
-    scorers: tuple[str, ...]
+    scorers: tuple[ScorerSettings, ...]
+    quality: str
+    groups: tuple[str, ...]
+    request: Mapping[str, Any]
+    repeats: int
+    margin: float
     cases: tuple[Case, ...]
     version: str
 
@@ -90,47 +65,106 @@ class Suite:
 def read_suite(folder: Path) -> Suite:
     """The suite in `folder`. Raises SuiteError with all problems at once."""
     problems: list[str] = []
-    head = _read_head(folder / "suite.yaml", problems)
+    path = folder / "suite.yaml"
+    head = _read_head(path, problems)
     rows = list(_read_rows(folder / "cases.jsonl", problems))
+    cases = tuple(_case(row) for _, row in rows)
+    if head is not None:
+        problems += [f"{path}: {fault}" for fault in _misnamed(head)]
+        lines = [f"{folder / 'cases.jsonl'}:{number}" for number, _ in rows]
+        problems += _unjudged(head.scorers, cases, lines)
     if head is None or problems:
         raise SuiteError(problems)
     return Suite(
+        folder=folder,
         name=head.name,
         description=head.description.strip(),
         revision=head.revision,
         scorers=head.scorers,
-        cases=tuple(_case(row) for row in rows),
-        version=_version(head, rows),
+        quality=head.quality or head.scorers[0].called,
+        groups=head.groups,
+        request=head.request,
+        repeats=head.repeats,
+        margin=head.margin,
+        cases=cases,
+        version=_version(head, [row for _, row in rows]),
     )
+
+
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """Cases alone, without a suite. Raises SuiteError with all problems at once."""
+    problems: list[str] = []
+    cases = tuple(_case(row) for _, row in _read_rows(path, problems))
+    if problems:
+        raise SuiteError(problems)
+    return cases
+
+
+def written(case: Case) -> bytes:
+    """A case as a line of `cases.jsonl`, with only what it says."""
+    line: dict[str, Any] = {"id": case.id, "messages": case.messages, "expected": case.expected}
+    line |= {"segment": case.segment, "cluster": case.cluster, "metadata": case.metadata}
+    if case.tools:
+        line["tools"] = case.tools
+    if case.documents:
+        line["documents"] = [{"id": document.id, "text": document.text} for document in case.documents]
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _named(scorer: object) -> object:
+    """A scorer without settings may be given by its kind alone."""
+    return {"kind": scorer} if isinstance(scorer, str) else scorer
+
+
 class _Head(_Strict):
     name: Text
     description: Text
-    revision: Text
-    scorers: Annotated[tuple[Text, ...], Field(min_length=1)]
+    revision: Text = "1"
+    scorers: Annotated[tuple[Annotated[ScorerSettings, BeforeValidator(_named)], ...], Field(min_length=1)]
+    quality: str = ""
+    groups: tuple[Text, ...] = ()
+    request: dict[str, JsonValue] = Field(default_factory=dict)
+    repeats: int = Field(1, ge=1, le=1000)
+    margin: float = Field(DEFAULT_MARGIN, ge=0, lt=1)
 
 
-class _Message(_Strict):
-    role: Literal["system", "user", "assistant"]
-    content: Text
+class _Turn(BaseModel):
+    """Fields beyond these travel on as they are, such as tool calls."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    role: Text
+    content: str | list[dict[str, JsonValue]] | None = None
 
 
-class _Expected(_Strict):
-    facts: tuple[Text, ...]
+class _Passage(_Strict):
+    id: str = ""
+    text: Text
+
+
+def _passage(document: object) -> object:
+    return {"text": document} if isinstance(document, str) else document
+
+
+def _answers(expected: object) -> object:
+    """A bare text, number or list of texts is what the answer must be."""
+    return expected if isinstance(expected, dict) else {"answer": expected}
 
 
 class _Row(_Strict):
     id: Text
-    messages: Annotated[tuple[_Message, ...], Field(min_length=1)]
-    expected: _Expected
-    segment: Text
-    cluster: Text
-    metadata: dict[str, JsonValue]
+    messages: tuple[_Turn, ...] = ()
+    input: Text | None = None
+    expected: Annotated[dict[str, JsonValue], BeforeValidator(_answers)] = Field(default_factory=dict)
+    segment: Text = ALL
+    cluster: Text | None = None
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    tools: tuple[dict[str, JsonValue], ...] = ()
+    documents: tuple[Annotated[_Passage, BeforeValidator(_passage)], ...] = ()
 
 
 def _read_head(path: Path, problems: list[str]) -> _Head | None:
@@ -147,8 +181,8 @@ def _read_head(path: Path, problems: list[str]) -> _Head | None:
     return None
 
 
-def _read_rows(path: Path, problems: list[str]) -> Iterator[_Row]:
-    """The sound rows of `path`; what is wrong with the others goes to `problems`."""
+def _read_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, _Row]]:
+    """The sound rows of `path` with their lines; what is wrong with the others goes to `problems`."""
     try:
         # Not splitlines(): a JSON string may hold U+2028 and its like.
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -172,52 +206,105 @@ def _read_rows(path: Path, problems: list[str]) -> Iterator[_Row]:
         if first != number:
             problems.append(f"{where}: id: {row.id!r} is taken by line {first}")
         problems += [f"{where}: {fault}" for fault in _misfits(row)]
-        yield row
+        yield number, row
     if not seen and not problems:
         problems.append(f"{path}: no cases")
 
 
 def _misfits(row: _Row) -> Iterator[str]:
     """What the types cannot say."""
-    if row.messages[-1].role != "user":
-        yield "messages: the last one must be a user's"
-    for index, text in enumerate(row.expected.facts):
-        try:
-            Fact.parse(text)
-        except ValueError as error:
-            yield f"expected.facts.{index}: {error}"
+    if bool(row.messages) == (row.input is not None):
+        yield "a case has either `messages` or `input`"
+    elif row.messages and row.messages[-1].role not in ("user", "tool"):
+        yield "messages: the last one must be a user's, or a tool's"
+    elif row.messages and row.messages[-1].content in (None, []):
+        yield "messages: the last one has no `content`"
+    ids = [document.id for document in _documents(row)]
+    yield from (f"documents: two have the id {one!r}" for one in dict.fromkeys(ids) if ids.count(one) > 1)
+
+
+def _misnamed(head: _Head) -> Iterator[str]:
+    names = [settings.called for settings in head.scorers]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"scorers: two are called {name!r}; give one of them a `name`"
+    if head.quality and head.quality not in names:
+        yield f"quality: no scorer is called {head.quality!r}"
+
+
+def _unjudged(settings: Sequence[ScorerSettings], cases: Sequence[Case], lines: Sequence[str]) -> Iterator[str]:
+    """Cases that no scorer can judge, or whose expectation is wrong; scorers that can judge none of the cases."""
+    try:
+        scorers = [scorer_of(one, _NO_INSTRUMENTS) for one in settings]
+    except ImportError as error:
+        yield str(error)
+        return
+    idle = {scorer.name: "" for scorer in scorers}
+    for case, line in zip(cases, lines, strict=True):
+        missing = {}
+        for scorer in scorers:
+            try:
+                missing[scorer.name] = scorer.lacks(case)
+            except ValueError as error:
+                yield f"{line}: {error}"
+                continue
+            if not missing[scorer.name]:
+                idle.pop(scorer.name, None)
+        if missing and all(missing.values()):
+            needed = "; ".join(f"{name} needs {what}" for name, what in missing.items())
+            yield f"{line}: no scorer can judge this case: {needed}"
+        idle |= {name: missing[name] for name in idle if missing.get(name)}
+    if cases:
+        yield from (
+            f"scorers: {name} can judge none of the cases; it needs {what}" for name, what in idle.items() if what
+        )
+
+
+async def _nobody(_: Mapping[str, Any]) -> Answer:
+    raise AssertionError("a suite is read without asking any model")
+
+
+def _nothing(_: Sequence[str]) -> Vectors:
+    raise AssertionError("a suite is read without an encoder")
+
+
+# Any case may find another run's answer beside it: which run that is, is said only when the suite is run.
+_NO_INSTRUMENTS = Instruments(ask=_nobody, encode=_nothing, reference=defaultdict(str))
 
 
 def _faults(error: ValidationError, where: str) -> Iterator[str]:
     for fault in error.errors(include_url=False):
         path = ".".join(str(part) for part in fault["loc"])
-        yield ": ".join(part for part in (where, path, fault["msg"]) if part)
+        told = (
+            f"there is no such scorer; there are {', '.join(KINDS)}"
+            if "union_tag" in fault["type"]
+            else fault["msg"]
+        )
+        yield ": ".join(part for part in (where, path, told) if part)
 
 
 def _case(row: _Row) -> Case:
+    if row.input is not None:
+        messages: tuple[dict[str, Any], ...] = ({"role": "user", "content": row.input},)
+    else:
+        messages = tuple(turn.model_dump(exclude_unset=True) for turn in row.messages)
     return Case(
         id=row.id,
-        messages=tuple(message.model_dump() for message in row.messages),
-        facts=tuple(Fact.parse(text) for text in row.expected.facts),
+        messages=messages,
+        expected=row.expected,
         segment=row.segment,
-        cluster=row.cluster,
+        cluster=row.cluster or row.id,
         metadata=row.metadata,
+        tools=row.tools,
+        documents=_documents(row),
     )
 
 
+def _documents(row: _Row) -> tuple[Document, ...]:
+    return tuple(Document(one.id or str(place), one.text) for place, one in enumerate(row.documents, 1))
+
+
 def _version(head: _Head, rows: Sequence[_Row]) -> str:
-    content = {"scorers": head.scorers, "cases": [row.model_dump() for row in rows]}
-    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
-
-
-def _plain(text: str) -> str:
-    letters = unicodedata.normalize("NFKD", text.translate(_QUOTES))
-    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return " ".join(bare.casefold().split())
-
-
-def _bounded(fact: str) -> re.Pattern[str]:
-    before = r"(?<!\w)(?<!\d[.,])" if fact[0].isalnum() else ""
-    after = rf"(?!{_JOINED})" if fact[-1].isalnum() else ""
-    return re.compile(before + re.escape(fact) + after)
+    settings = [scorer.model_dump(mode="json") for scorer in head.scorers]
+    content = {"scorers": settings, "quality": head.quality, "request": head.request}
+    cases = [row.model_dump(mode="json") for row in rows]
+    return f"sha256:{hashlib.sha256(canonical({**content, 'cases': cases})).hexdigest()}"

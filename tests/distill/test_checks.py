@@ -11,7 +11,7 @@ import pytest
 
 from distill.additive import calibrate, word_matrix, word_worth
 from distill.checks import LEAST, Example, Learned, Settings, learn, read
-from distill.curves import apgr, calibration_error
+from evals.curves import apgr, calibration_error
 from heads.checks import CheckHead
 from heads.signals import Signals
 

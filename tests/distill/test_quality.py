@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("lightgbm")
 pytest.importorskip("sklearn")
 
-from distill.curves import apgr, calibration_error
 from distill.outcomes import Outcome, OutcomeFault
 from distill.prior import Source, learn_prior
 from distill.quality import FEWEST, Learned, QualitySettings, learn
+from evals.curves import apgr, calibration_error
 from heads.queries import features
 
 

@@ -14,21 +14,14 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
+
+from evals.statistics.interval import Interval
 
 Row = NDArray[np.float64]
 
 _BINS = 15
 _DRAWS = 400
-
-
-class Interval(Struct, frozen=True):
-    """A figure with the bounds between which it lies with the probability that was asked for."""
-
-    value: float
-    low: float
-    high: float
 
 
 def quality_curve(scores: Row, weak: Row, strong: Row) -> tuple[Row, Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distill.curves import (
+from evals.curves import (
     aiq,
     apgr,
     bootstrap,
