@@ -23,6 +23,7 @@ from ledger.reports.formats.as_parquet import ReportsExtraMissing, write_parquet
 from ledger.reports.formats.terminal import print_report
 from router.config.load import Loaded
 from weir.state import ask_ledger, config_option, spool_dir, state_dir
+from weir.writing import writing
 
 _AGO = re.compile(r"(\d{1,6})([hd])")
 
@@ -134,9 +135,7 @@ def deliver(report: Report, output: Output) -> None:
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     try:
-        write(path)
+        with writing(path):
+            write(path)
     except ReportsExtraMissing as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror or error}.") from error
-    click.echo(f"Wrote {path}.", err=True)

@@ -16,6 +16,7 @@ from ledger.reports.summary import summary_report
 from weir.catalogue import catalogue_of
 from weir.report_output import Output, ask_report, deliver, report_options
 from weir.state import read_config
+from weir.writing import writing
 
 _File = click.Path(dir_okay=False, path_type=Path)
 
@@ -70,9 +71,7 @@ def _quality(path: Path) -> Quality:
 
 def _write_pdf(report: Report, path: Path) -> None:
     try:
-        path.write_bytes(to_pdf(report))
+        with writing(path):
+            path.write_bytes(to_pdf(report))
     except ReportsExtraMissing as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror or error}.") from error
-    click.echo(f"Wrote {path}.", err=True)

@@ -56,13 +56,15 @@ class Plot(Struct, frozen=True, kw_only=True):
     """`series` by name: (place, value) pairs. `bars` stack theirs; `intervals` have (low, middle, high).
 
     Places stand in the order in which they first appear. `unit` is written beside values, as "$", "%" or "ms"; a
-    share is multiplied by 100 where it is "%".
+    share is multiplied by 100 where it is "%". `mark` is a value at which `intervals` have a dashed line, such as a
+    margin.
     """
 
     heading: str
     kind: Literal["bars", "lines", "intervals"]
     unit: str
     series: Mapping[str, Sequence[tuple[Any, Any]]]
+    mark: float | None = None
 
 
 class Report(Struct, frozen=True, kw_only=True):

@@ -110,6 +110,8 @@ def _intervals(plot: Plot) -> str:
         (name, place, tuple(map(float, value))) for name, points in plot.series.items() for place, value in points
     ]
     ends = [value for _, _, values in rows for value in values]
+    if plot.mark is not None:
+        ends.append(plot.mark)
     height = _TOP + _LINE * len(rows) + _BOTTOM
     x = _Scale(*_span(ends, ends), _LEFT + 130, _WIDTH - _RIGHT - 30)
     floor = height - _BOTTOM
@@ -118,6 +120,8 @@ def _intervals(plot: Plot) -> str:
         parts.append(f'<line class="grid" x1="{x(tick):.1f}" y1="{_TOP}" x2="{x(tick):.1f}" y2="{floor}"/>')
         parts.append(_label(x(tick), height - 12, _number(tick, plot.unit, x)))
     parts.append(f'<line class="axis" x1="{x(0):.1f}" y1="{_TOP}" x2="{x(0):.1f}" y2="{floor}"/>')
+    if plot.mark is not None:
+        parts.append(_rule(x(plot.mark), floor, _number(plot.mark, plot.unit)))
     names = list(plot.series)
     for number, (name, place, (low, middle, high)) in enumerate(rows):
         y, colour = _TOP + _LINE * (number + 0.5), _colour(names.index(name))
@@ -131,6 +135,13 @@ def _intervals(plot: Plot) -> str:
             f'<circle cx="{x(middle):.1f}" cy="{y}" r="4" fill="{colour}"/></g>'
         )
     return _framed(plot, height, parts)
+
+
+def _rule(x: float, floor: float, value: str) -> str:
+    return (
+        f'<line stroke="var(--c6)" stroke-width="2" stroke-dasharray="5 4" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" '
+        f'y2="{floor}"><title>{_safe(value)}</title></line>'
+    )
 
 
 def _span(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float, float]:

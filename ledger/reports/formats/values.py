@@ -6,7 +6,7 @@ surrogate pair becomes U+FFFD, and each format escapes what it has to.
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,8 +20,10 @@ NOTHING = "–"
 
 EXACT: tuple[Kind, ...] = ("usd", "number")
 """Kinds of Decimals whose every digit counts; twelve decimals at most."""
-_STRAY = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_STRAY = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Marks that change the direction of the text around them."""
+_UNPRINTABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_STRAY}]")
+"""Those, control characters (Cc) and halves of surrogate pairs (Cs)."""
 
 
 def exact(value: Any, kind: Kind) -> Any:
@@ -77,9 +79,7 @@ def whole(text: str) -> str:
 
 def printable(text: str) -> str:
     """`text` without what would move a terminal's cursor, colour it or turn its direction round."""
-    return "".join(
-        "\ufffd" if unicodedata.category(sign) in ("Cc", "Cs") or sign in _STRAY else sign for sign in text
-    )
+    return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def _dollars(amount: Decimal, rounded: bool) -> str:
