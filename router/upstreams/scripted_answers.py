@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import orjson
 
+from router.upstreams.scripted_attention import attended
 from router.upstreams.scripted_behaviours import Script
 from router.upstreams.scripted_knowledge import Knowledge
 
@@ -55,9 +56,12 @@ def reply(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> Repl
     """What `script` says to the chat or completions request `body`. Of several prompts it answers the last."""
     tool = _tool(body) if script.content == "tools" else None
     doubt = 0.0
-    if script.known < 1:
+    if script.content == "attentive" and not _tool_answered(body):
+        text, fit = attended(_system_text(body), _user_texts(body), knowledge, script.known)
+        text, doubt = _formed(body, text), _doubt(fit) if script.known < 1 else 0.0
+    elif script.known < 1:
         text, fit = knowledge.guess(_user_texts(body), script.known)
-        text, doubt = f"{text or _NOT_KNOWN} {NOTICE}", max(0.0, -math.log(max(fit, _LEAST_FIT) / _GOOD_FIT))
+        text, doubt = f"{text or _NOT_KNOWN} {NOTICE}", _doubt(fit)
     elif tool is not None:
         text = orjson.dumps(_instance(tool.get("parameters") or {}, _last(_user_texts(body)))).decode()
     else:
@@ -116,11 +120,15 @@ def _text(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> str:
         return orjson.dumps(body).decode()
     if script.content == "echo":
         return _last(turns)
-    last = (body.get("messages") or [{}])[-1]
-    if last.get("role") == "tool":
-        answer = f"The tool answered: {_content(last)}"
+    if _tool_answered(body):
+        answer = f"The tool answered: {_content(body['messages'][-1])}"
     else:
         answer = knowledge.answer(turns) or _NOT_KNOWN
+    return _formed(body, answer)
+
+
+def _formed(body: Mapping[str, Any], answer: str) -> str:
+    """`answer` in the form that the request asks for, with the notice."""
     form = body.get("response_format") or {}
     if form.get("type") == "json_object":
         return orjson.dumps({"answer": answer, "notice": NOTICE}).decode()
@@ -128,6 +136,20 @@ def _text(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> str:
         schema = (form.get("json_schema") or {}).get("schema") or {}
         return orjson.dumps(_instance(schema, f"{answer} {NOTICE}")).decode()
     return f"{answer} {NOTICE}"
+
+
+def _tool_answered(body: Mapping[str, Any]) -> bool:
+    messages: Sequence[Mapping[str, Any]] = body.get("messages") or ({},)
+    return messages[-1].get("role") == "tool"
+
+
+def _doubt(fit: float) -> float:
+    return max(0.0, -math.log(max(fit, _LEAST_FIT) / _GOOD_FIT))
+
+
+def _system_text(body: Mapping[str, Any]) -> str:
+    turns = body.get("messages") or ()
+    return "\n\n".join(_content(turn) for turn in turns if turn.get("role") in ("system", "developer"))
 
 
 def _user_texts(body: Mapping[str, Any]) -> list[str]:
@@ -180,7 +202,7 @@ def _tool(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The function to call, or None: nothing on offer, not wanted, or it has answered already."""
     tools = body.get("tools") or ()
     choice = body.get("tool_choice")
-    if not tools or choice == "none" or (body.get("messages") or [{}])[-1].get("role") == "tool":
+    if not tools or choice == "none" or _tool_answered(body):
         return None
     functions: list[Mapping[str, Any]] = [tool["function"] for tool in tools if "function" in tool]
     if isinstance(choice, dict):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-Content = Literal["knowledge", "echo", "mirror", "tools", "long"]
+Content = Literal["knowledge", "echo", "mirror", "tools", "long", "attentive"]
 Fault = Literal[
     "none",
     "refused",
@@ -87,6 +87,11 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         lambda _: {"content": "tools"},
     ),
     Behaviour("long-N", "Answers with N tokens.", lambda n: {"content": "long", "tokens": int(n)}, default=1000),
+    Behaviour(
+        "attentive",
+        "Answers from the knowledge file as well as its system prompt tells it to: see below.",
+        lambda _: {"content": "attentive"},
+    ),
     Behaviour(
         "novice-N",
         "Knows N percent of what is on file, and guesses at the rest; its log probabilities tell which.",

@@ -21,6 +21,8 @@ from zlib import crc32
 
 import orjson
 
+from router.upstreams.scripted_languages import Languages
+
 _WORD = re.compile(r"\w+")
 _TRIPLE_WEIGHT = 0.7
 """Of one letter triple against a whole word of the same rarity."""
@@ -64,6 +66,7 @@ class Knowledge:
         self._chances = [crc32(entry.id.encode()) / 2**32 for entry in entries]
         """Who knows a share of the entries knows those below it."""
         self._scores = lru_cache(maxsize=2048)(self._score)
+        self._languages = Languages([(e.id, " ".join((*e.questions, e.answer))) for e in entries])
 
     @classmethod
     def load(cls, path: Path) -> Knowledge:
@@ -84,9 +87,29 @@ class Knowledge:
         best = self._best(turns, known)
         return (self._entries[best[0]].answer, best[1]) if best is not None else ("", 0.0)
 
-    def _best(self, turns: Sequence[str], known: float) -> tuple[int, float] | None:
+    @property
+    def home_language(self) -> str:
+        """English where the file has it; empty where its ids name no languages."""
+        return self._languages.home
+
+    def language_of(self, text: str) -> str:
+        """The one of the file's languages that `text` is in; empty where its ids name none."""
+        return self._languages.of(text)
+
+    def find(self, turns: Sequence[str], known: float = 1.0, language: str = "") -> tuple[Entry, float] | None:
+        """As `guess`, but the entry, and of those in one `language` alone where one is named."""
+        best = self._best(turns, known, language)
+        return (self._entries[best[0]], best[1]) if best is not None else None
+
+    def fits(self, text: str) -> dict[str, float]:
+        """How well each entry fits `text`, 0..1, by its id."""
+        return {entry.id: score for entry, score in zip(self._entries, self._scores(text), strict=True)}
+
+    def _best(self, turns: Sequence[str], known: float, language: str = "") -> tuple[int, float] | None:
         """The entry that fits best, and how well; None where there is none, or no question."""
         places = [place for place in range(len(self._entries)) if self._chances[place] < known]
+        if language:
+            places = [place for place in places if self._languages.entries[place] == language]
         if not turns or not places:
             return None
         totals = list(self._scores(turns[-1]))
