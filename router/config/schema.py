@@ -405,6 +405,11 @@ class Tenant(Section):
     refused_models: tuple[Name, ...] = Field(
         (), description="Models that learned policies keep this tenant's requests from."
     )
+    consents: tuple[Literal["evals", "training"], ...] = Field(
+        (),
+        description="What its requests may be used for beyond answering them: `evals`, cases of eval suites; "
+        "`training`, examples that models learn from. Left out, nothing.",
+    )
     keys: dict[Name, TenantKey] = Field(default_factory=dict, description="Keys by name.")
 
 
