@@ -14,6 +14,7 @@ _VERBS = {
     "cache": "Look into the cache, take answers back, train its verifier.",
     "route": "What a route would decide about a question, and why.",
     "router": "Train, evaluate and promote what routes learn.",
+    "eval": "Suites, runs, comparisons and gates: is it good enough, and is the difference real?",
     "encoder": "Build the text encoder, and try it.",
     "keys": "Make, list and revoke keys.",
     "tenants": "Make, list, change and close tenants.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -11,7 +12,8 @@ import click
 def late_group(heading: str, commands: Mapping[str, str], module: str) -> type[click.Group]:
     """The class of a group of `commands`, from names to what they do, under `heading` in its help.
 
-    `module` is where one is found: "weir.{}" for weir/NAME.py, which holds a command of its name.
+    `module` is where one is found: "weir.{}" for weir/NAME.py, which holds a command of its name, or
+    `import_` where that is a word of Python's.
     """
 
     class LateGroup(click.Group):
@@ -21,7 +23,8 @@ def late_group(heading: str, commands: Mapping[str, str], module: str) -> type[c
         def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
             if name not in commands:
                 return None
-            command = getattr(import_module(module.format(name)), name)
+            found = f"{name}_" if iskeyword(name) else name
+            command = getattr(import_module(module.format(name)), found)
             assert isinstance(command, click.Command)  # noqa: S101 - its file holds a command of its name
             return command
 

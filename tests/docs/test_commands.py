@@ -52,10 +52,13 @@ def verbs(command: click.Command, path: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if shown(page)], ids=lambda page: page.name)
 def test_commands_are_understood(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(ROOT / "examples")
     for arguments in shown(page):
         for argument in arguments:
             if re.fullmatch(r"[\w-]+\.(csv|json|jsonl|yaml)", argument):
                 Path(argument).touch()
+            if re.fullmatch(r"(runs|suites)/\w+", argument):
+                Path(argument).mkdir(parents=True, exist_ok=True)
         if "--from" in arguments:
             Path(arguments[arguments.index("--from") + 1]).mkdir()
         parse_command(arguments)
