@@ -200,13 +200,17 @@ def test_a_focus_export_is_good_by_its_own_check(run: Run) -> None:
     result = run("focus", "--csv")
     assert result.exit_code == 0
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(rows) in (2, 3), "one for each tenant and model, and one more in the first hours of a day"
     assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal("12.500123456789")
     assert {row["HostProviderName"] for row in rows} == {"stand-in"}
     Path("focus.csv").write_text(result.stdout)
     assert run("focus", "--parquet", "focus.parquet").exit_code == 0
     for file in ("focus.csv", "focus.parquet"):
         checked = run("focus", "--check", file)
-        assert (checked.exit_code, checked.stdout) == (0, f"{file}: 2 rows, no rule of FOCUS is broken.\n")
+        assert (checked.exit_code, checked.stdout) == (
+            0,
+            f"{file}: {len(rows)} rows, no rule of FOCUS is broken.\n",
+        )
 
 
 def test_an_export_that_would_break_rules_is_not_made(run: Run) -> None:
