@@ -43,7 +43,8 @@ def remarks(
     a: Run, b: Run, pairs: Pairs, overall: Part, segments: Sequence[Part], judge: Judge | None, costs_known: bool
 ) -> list[str]:
     """What a reader must know; nothing that does not hold here."""
-    found = [_unfinished(name, run) for name, run in (("A", a), ("B", b))]
+    found = [_same(a, b)]
+    found += [_unfinished(name, run) for name, run in (("A", a), ("B", b))]
     found += [_failed(name, run) for name, run in (("A", a), ("B", b))]
     unscored = int(np.isnan(pairs.quality).any(axis=0).sum())
     if unscored:
@@ -53,13 +54,14 @@ def remarks(
     if not costs_known:
         found.append("Cost is left out: it is not known of each answer in both runs.")
     elif "cost" not in overall.findings:
-        found.append("Cost is left out: A's answers cost nothing, so there is no ratio.")
+        why = "one case tells nothing of it" if (pairs.cost[0] > 0).any() else "A's answers cost nothing"
+        found.append(f"Cost is left out: {why}.")
     if "latency" not in overall.findings:
-        found.append("Latency is left out: there is none of both runs for any case. Nobody waits for a batch.")
+        timed = np.intersect1d(pairs.latency[0].units, pairs.latency[1].units)
+        why = "one case tells nothing of it" if len(timed) else "there is none of both runs for any case"
+        found.append(f"Latency is left out: {why}.")
     if overall.clusters < LEAST_CLUSTERS:
-        found.append(
-            f"The cases are of {overall.clusters} clusters: with fewer than {LEAST_CLUSTERS} nothing can be told."
-        )
+        found.append(_few(overall.clusters, overall.cases))
     found.append(_judged(a, judge))
     if segments:
         found.append(_SEGMENTS)
@@ -83,12 +85,26 @@ def _said(a: str, b: str, found: Finding) -> str:
     return f"There are not enough cases to tell the quality of B ({b}) from that of A ({a}){more}"
 
 
+def _same(a: Run, b: Run) -> str:
+    return "A and B are the same folder: this run is beside itself." if a.is_in(b.folder) else ""
+
+
 def _unfinished(name: str, run: Run) -> str:
     if run.complete:
         return ""
     whole = run.manifest.cases * run.manifest.repeats
     return (
         f"{name} is not complete: {len(run.rows):,} of {whole:,} answers are there. Resume it with `weir eval run`."
+    )
+
+
+def _few(clusters: int, cases: int) -> str:
+    few = f"with fewer than {LEAST_CLUSTERS} nothing can be told"
+    if clusters > 1 or cases == 1:
+        return f"The cases are of {clusters:,} cluster{'s' if clusters > 1 else ''}: {few}."
+    return (
+        f"All cases are of one cluster: {few}. The intervals take them one by one, and hold for that cluster, not "
+        "for others like it."
     )
 
 

@@ -7,7 +7,7 @@ The non-obvious decision: a segment's interval is its own, but its verdict allow
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from msgspec import Struct
@@ -45,7 +45,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     more_needed: int | None = None
     """Cases beyond these; None where none are, or where it cannot be told."""
     detectable: float | None = None
-    """The smallest change that so many cases would show in four of five runs (80 % power)."""
+    """The smallest change that so many cases would show in four of five runs (80 % power); None of too few."""
     p_better: float
     p_worse: float
     p_not_worse: float
@@ -78,6 +78,8 @@ class Findings:
 
     def overall(self, pairs: Pairs) -> Part:
         changes = self._changes(pairs)
+        if count(pairs.clusters) == 1:  # taken one by one they tell of that cluster, and a verdict is on others too
+            changes = {outcome: replace(change, units=1) for outcome, change in changes.items()}
         p_values = {outcome: self._p(outcome, change) for outcome, change in changes.items()}
         return self._part("all", pairs, changes, p_values, dict.fromkeys(changes, 1))
 
@@ -158,7 +160,7 @@ class Findings:
             margin=margin,
             verdict=not_enough(more) if said == NOT_ENOUGH else said,
             more_needed=more,
-            detectable=change.detectable(alpha / family),
+            detectable=change.detectable(alpha / family) if change.decidable else None,
             p_better=p.better,
             p_worse=p.worse,
             p_not_worse=p.not_worse,

@@ -40,6 +40,12 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: Mapping[str, str] = {}
     """What a Weir told in headers, without `x-weir-`: route, cache, intent, prompt, request-id; and UPSTREAM."""
 
+    @property
+    def shown(self) -> str:
+        """For people: the text, and a line for each call."""
+        calls = (f"{call.name}({call.arguments})" for call in self.tool_calls)
+        return "\n".join(part for part in (self.text, *calls) if part)
+
 
 class Score(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one scorer says of an answer: a `value` from 0 to 1, and why. `cost` is what asking a judge took."""

@@ -47,6 +47,10 @@ class Run:
         """Whether each case was asked as often as it should be."""
         return len(self.rows) == self.manifest.cases * self.manifest.repeats
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether `folder` is this run's, whatever way it is written."""
+        return self.folder.resolve() == folder.resolve()
+
 
 def read_run(folder: Path) -> Run:
     """Raises RunUnusable."""
@@ -68,8 +72,12 @@ def read_manifest(folder: Path) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError as error:
         raise RunUnusable(f"{folder} holds no run: there is no {MANIFEST}. `weir eval run` makes one.") from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
         raise RunUnusable(f"{path} cannot be read: {error}") from error
+    except msgspec.MsgspecError as error:
+        raise RunUnusable(
+            f"{path} is damaged: {error}. Put a copy in its place, or begin anew: `weir eval run --fresh-start`."
+        ) from error
 
 
 def begin(folder: Path, manifest: Manifest, cases: Sequence[Case]) -> None:

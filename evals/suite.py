@@ -26,8 +26,19 @@ if TYPE_CHECKING:
     from evals.scorers.port import Vectors
 
 DEFAULT_MARGIN = 0.02
+HEAD = "suite.yaml"
 ALL = "all"
 """The segment of a case that names none."""
+_MOST_TOLD = 40
+"""Problems that the message names: whoever named a field wrongly did so in every case."""
+_SAID = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is missing",
+    "model_type": "must be fields with their values",
+    "tuple_type": "must be a list",
+    "string_too_short": "must not be empty",
+}
+"""In place of pydantic's words, which speak of its own types."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -36,7 +47,9 @@ class SuiteError(ValueError):
     """A suite that cannot be used. `problems` names each fault with its file and line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+        more = len(problems) - _MOST_TOLD
+        told = [*problems[:_MOST_TOLD], *([f"... and {more:,} more problems"] if more > 0 else [])]
+        super().__init__("\n".join(told))
         self.problems = tuple(problems)
 
 
@@ -65,7 +78,7 @@ class Suite:
 def read_suite(folder: Path) -> Suite:
     """The suite in `folder`. Raises SuiteError with all problems at once."""
     problems: list[str] = []
-    path = folder / "suite.yaml"
+    path = folder / HEAD
     head = _read_head(path, problems)
     rows = list(_read_rows(folder / "cases.jsonl", problems))
     cases = tuple(_case(row) for _, row in rows)
@@ -185,7 +198,7 @@ def _read_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, _Row]]:
     """The sound rows of `path` with their lines; what is wrong with the others goes to `problems`."""
     try:
         # Not splitlines(): a JSON string may hold U+2028 and its like.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # some editors begin a file with a mark of bytes
     except OSError as error:
         problems.append(f"{path}: {error.strerror}")
         return
@@ -240,16 +253,16 @@ def _unjudged(settings: Sequence[ScorerSettings], cases: Sequence[Case], lines: 
         return
     idle = {scorer.name: "" for scorer in scorers}
     for case, line in zip(cases, lines, strict=True):
-        missing = {}
+        missing, faults = {}, []
         for scorer in scorers:
             try:
                 missing[scorer.name] = scorer.lacks(case)
             except ValueError as error:
-                yield f"{line}: {error}"
-                continue
-            if not missing[scorer.name]:
+                faults.append(f"{line}: {error}")
+            if not missing.get(scorer.name):
                 idle.pop(scorer.name, None)
-        if missing and all(missing.values()):
+        yield from dict.fromkeys(faults)
+        if not faults and all(missing.values()):
             needed = "; ".join(f"{name} needs {what}" for name, what in missing.items())
             yield f"{line}: no scorer can judge this case: {needed}"
         idle |= {name: missing[name] for name in idle if missing.get(name)}
@@ -272,12 +285,16 @@ _NO_INSTRUMENTS = Instruments(ask=_nobody, encode=_nothing, reference=defaultdic
 
 
 def _faults(error: ValidationError, where: str) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    deeper = {fault["loc"][:1] for fault in found if len(fault["loc"]) > 1}
+    for fault in found:
+        if fault["type"] == "too_short" and fault["loc"] in deeper:
+            continue  # of a list whose entries are wrong pydantic says that it is empty, too
         path = ".".join(str(part) for part in fault["loc"])
         told = (
             f"there is no such scorer; there are {', '.join(KINDS)}"
             if "union_tag" in fault["type"]
-            else fault["msg"]
+            else _SAID.get(fault["type"], fault["msg"])
         )
         yield ": ".join(part for part in (where, path, told) if part)
 

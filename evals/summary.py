@@ -201,7 +201,10 @@ def _notes(run: Run, teller: _Teller) -> list[str]:
     found = [
         f"Not complete: {len(rows):,} of {whole:,} answers are there." if not run.complete else "",
         f"{errors:,} of {len(rows):,} answers never came: they count as 0." if errors else "",
-        f"What {unknown:,} answers cost is not known, so no cost is given where they are." if unknown else "",
+        _one_cluster(run),
+        f"Nobody knows what {unknown:,} of {len(rows):,} answers cost, so no cost is given where they are."
+        if unknown
+        else "",
         f"{untimed:,} answers came in batches, which nobody waits for: they have no latency." if untimed else "",
         f"{recalled:,} answers had been paid for by an earlier run; cost and latency are as then."
         if recalled
@@ -210,3 +213,10 @@ def _notes(run: Run, teller: _Teller) -> list[str]:
         *(f"`{name}` is a judge and not calibrated: its own errors are in its rate." for name in uncorrected),
     ]
     return [*run.manifest.notes, *filter(None, found)]
+
+
+def _one_cluster(run: Run) -> str:
+    cases = [run.cases[row.case] for row in run.rows]
+    if len({case.id for case in cases}) < 2 or len({case.cluster for case in cases}) > 1:
+        return ""
+    return "All cases are of one cluster: the intervals take them one by one, and hold for that cluster alone."

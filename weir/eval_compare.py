@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _NAMES: Mapping[Outcome, str] = {"quality": "quality", "cost": "cost of an answer", "latency": "P95 latency"}
+_TINY_P = 0.0001
+"""Smaller p values say no more, and the smallest are rounded to none."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _SHARE = click.FloatRange(0, 1, max_open=True)
 
@@ -194,10 +196,11 @@ def _amount(outcome: Outcome, value: float) -> str:
 
 def _cases(found: Comparison) -> str:
     part = found.overall
-    said = f"{part.cases:,} cases in {part.clusters:,} clusters; quality rose in {part.gained:,} and fell in "
-    said += f"{part.lost:,}."
+    clusters = "one cluster" if part.clusters == 1 else f"{part.clusters:,} clusters"
+    said = f"{part.cases:,} cases in {clusters}; quality rose in {part.gained:,} and fell in {part.lost:,}."
     if part.mcnemar_p is not None:
-        said += f" Exact McNemar, clusters left aside: p = {part.mcnemar_p:.3g}."
+        p = f"= {part.mcnemar_p:.3g}" if part.mcnemar_p >= _TINY_P else f"< {_TINY_P}"
+        said += f" Exact McNemar, clusters left aside: p {p}."
     least = [
         f"{each.detectable * 100:.1f} points of quality"
         if name == "quality"
@@ -205,4 +208,6 @@ def _cases(found: Comparison) -> str:
         for name, each in part.findings.items()
         if each.detectable is not None
     ]
-    return f"{said} In four of five runs, so many cases show a change of {', '.join(least)}."
+    if least:
+        said += f" In four of five runs, so many cases show a change of {', '.join(least)}."
+    return said

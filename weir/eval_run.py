@@ -73,7 +73,7 @@ Examples:
 
 \b
 The same command goes on where a run was stopped, and asks no case twice.
-Exit status: 0 all cases were asked, 1 they were not, 2 a wrong option."""
+Exit status: 0 all cases were asked, 1 they were not or none was answered, 2 a wrong option."""
 )
 @click.argument("suite", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--target", required=True, help="The model or route that is asked.")
@@ -246,6 +246,8 @@ def _conclude(ready: Prepared, manner: Manner) -> None:
     if reason:
         done = f"{ready.tally.done:,} of {ready.tally.total:,} are done; the same command goes on from there."
         raise click.ClickException(f"{reason}\n{done}")
+    if found.rows and not any(row.answer for row in found.rows):
+        raise click.ClickException(f"No case was answered, the last one for {ready.tally.last_error}")
 
 
 def _last_words(tally: Tally, folder: Path) -> str:

@@ -57,7 +57,10 @@ def faults() -> Iterator[None]:
     except (TargetFailure, RunRefused, RunUnusable, SuiteError, ImportError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"{error}. What was written is kept; the same command goes on.") from error
+        said = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error)
+        raise click.ClickException(
+            f"{said}. Mend that, and the same command goes on: what was written is kept."
+        ) from error
     except ValueError as error:  # a scorer that cannot be used so, such as a judge of its own family
         raise click.ClickException(str(error)) from error
 

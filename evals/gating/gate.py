@@ -12,6 +12,7 @@ from evals.gating.verdict import Check, Verdict, summed_up
 from evals.run_folder import Run
 from evals.summary import Summary, summarise
 
+_ITSELF = "The baseline is the run itself, which is never worse: give another folder with --baseline."
 _NO_BASELINE = "This rule compares with a baseline: give one with --baseline."
 
 
@@ -23,6 +24,8 @@ def judge(run: Run, rules: Rules, baseline: Run | None = None, *, seed: int = 0)
     whole = [_whole(run, "run.complete", baseline)]
     if baseline is not None:
         whole.append(_whole(baseline, "baseline.complete"))
+        if run.is_in(baseline.folder):
+            whole[-1] = Bound(rule="baseline.other", unit="cases", side="at least", limit=1).untold(_ITSELF)
     return verdict_of(
         summarise(run),
         rules,

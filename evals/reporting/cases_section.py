@@ -133,9 +133,8 @@ def _record(one: Shown, groups: Sequence[str]) -> dict[str, Any]:
 
 def _answer(row: Row) -> dict[str, Any]:
     answer = row.answer or Answer()
-    calls = [f"{call.name}({call.arguments})" for call in answer.tool_calls]
     return {
-        "text": _clean("\n".join(part for part in (answer.text, *calls) if part)),
+        "text": _clean(answer.shown),
         "error": _clean(row.error),
         "scores": [[_clean(name), score.value, _clean(score.why)] for name, score in row.scores.items()],
         "about": _clean(" · ".join(_about(row))) if row.answer else "",

@@ -19,6 +19,8 @@ from evals.statistics.interval import Rate
 from evals.summary import Figures, Summary
 from ledger.reports.formats.values import printable
 
+_LONGEST = 2000
+"""Characters of a question or an answer that are printed: a screenful. The page and `--json` have all of it."""
 _GAP = 2
 """Between two columns."""
 _Column = tuple[str, list[str]]
@@ -56,10 +58,10 @@ def print_cases(found: Sequence[Judged], console: Console, limit: int) -> None:
     for one in found[:limit]:
         console.print()
         console.print(_plain(f"{one.case.id} ({one.case.segment})", style="bold"))
-        _say(console, _indented(f"asked: {one.case.question}"))
+        _say(console, _indented(f"asked: {_cut(one.case.question)}"))
         for row in one.rows:
-            said = row.error or (row.answer.text if row.answer else "")
-            _say(console, _indented(f"{'failed' if row.error else 'answer'}: {said}"))
+            said = row.error or (row.answer.shown if row.answer else "")
+            _say(console, _indented(f"{'failed' if row.error else 'answer'}: {_cut(said)}"))
             for name, score in row.scores.items():
                 why = f", {score.why}" if score.why else ""
                 _say(console, _indented(f"{name}: {figure(score.value, 'share')}{why}"))
@@ -129,6 +131,11 @@ def _grid(columns: Sequence[_Column], *, named: bool) -> Table:
     for row in zip(*(texts for _, texts in columns), strict=True):
         grid.add_row(*map(_plain, row))
     return grid
+
+
+def _cut(text: str) -> str:
+    more = len(text) - _LONGEST
+    return text if more <= 0 else f"{text[:_LONGEST]}\n... and {more:,} characters more; --json shows all."
 
 
 def _indented(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
@@ -21,7 +21,7 @@ import msgspec
 from evals.cases import Case
 from evals.judging.families import family_note
 from evals.records import Calibration, Manifest, Row
-from evals.run_folder import Results, begin, write_manifest
+from evals.run_folder import MANIFEST, Results, begin, write_manifest
 from evals.runner.allowance import Allowance
 from evals.runner.asking import Asking
 from evals.runner.ending import Ending
@@ -158,6 +158,8 @@ def prepared(order: Order, target: Target, ending: Ending, recall: Recall) -> It
         try:
             earlier = None if order.afresh else check(order.folder, manifest)
             standing = Standing()
+            if earlier is None and (order.folder / MANIFEST).exists():
+                order = replace(order, afresh=True)
             if earlier is not None:
                 manifest = msgspec.structs.replace(manifest, started_at=earlier.started_at)
                 standing = survey(order.folder, plan, desk.marking, tally)

@@ -20,6 +20,7 @@ from evals.run_folder import CASES, MANIFEST, PAGE, RESULTS, SUMMARY, Results, r
 from evals.runner.marking import Marking
 from evals.runner.plan import Plan, Work
 from evals.runner.tally import Tally
+from evals.suite import HEAD
 
 BATCHES = "batches.json"
 FROM_CACHE = "A Weir was free to answer from its cache."
@@ -33,7 +34,12 @@ class RunRefused(Exception):
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """The folder, made where it is not there, for nobody else to write to. Raises RunRefused and OSError."""
+    """The folder, made where it is not there, for nobody else to write to. Raises RunRefused and OSError.
+
+    A suite's own folder is refused: a run's cases would take the place of its cases.
+    """
+    if (folder / HEAD).exists():
+        raise RunRefused(f"{folder} holds a suite, whose cases a run would overwrite: give another --out.")
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -55,7 +61,8 @@ def clear(folder: Path) -> None:
 def check(folder: Path, wanted: Manifest) -> Manifest | None:
     """The manifest of the run to go on with; None where there is none. Raises RunRefused and RunUnusable.
 
-    Other scorers are no hindrance: answers are then scored anew, and not asked for again.
+    Other scorers are no hindrance: answers are then scored anew, and not asked for again. Neither is a run that got
+    no answer, as from an address that was mistyped: it counts as none.
     """
     if not (folder / MANIFEST).exists():
         if (folder / RESULTS).exists():
@@ -72,11 +79,13 @@ def check(folder: Path, wanted: Manifest) -> Manifest | None:
         if old != new
     ]
     if not differs and found.target_version != wanted.target_version:
-        differs = [f"another configuration of {found.target}"]
+        differs = [f"another address or configuration of {found.target}"]
     if (FROM_CACHE in found.notes) != (FROM_CACHE in wanted.notes):
         differs.append(f"{found.target} {'with' if FROM_CACHE in found.notes else 'without'} --with-cache")
     if found.repeats > wanted.repeats:
         differs.append(f"{found.repeats} repeats, not {wanted.repeats}")
+    if differs and not _holds_answers(folder):
+        return None
     if differs:
         raise RunRefused(
             f"{folder} holds a run of {'; '.join(differs)}.\n"
@@ -152,6 +161,11 @@ def strike_out(results: Results, standing: Standing, plan: Plan) -> None:
                 error=CHANGED,
             )
         )
+
+
+def _holds_answers(folder: Path) -> bool:
+    """Or a batch that will have some."""
+    return (folder / BATCHES).exists() or any(row.answer is not None for row in rows_in(folder))
 
 
 def _spent(row: Row) -> Decimal:

@@ -43,7 +43,7 @@ def answer_in(
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise _malformed("an empty body" if not body.strip() else "something that is not JSON") from None
+        raise _malformed(_instead_of_json(body.strip())) from None
     error = error_object(body)
     if error is not None:  # some send it with status 200, and the real one as its code
         code = error.get("code")
@@ -74,6 +74,16 @@ def answer_in(
 
 def _malformed(what: str) -> TargetFailure:
     return TargetFailure("malformed", f"The target sent {what}.", retryable=True)
+
+
+def _instead_of_json(body: bytes) -> str:
+    if not body:
+        return "an empty body"
+    if body.startswith(b"data:"):
+        return "a stream, which was not asked for: only whole answers are read"
+    if body.startswith(b"<"):
+        return "a page and not JSON; the base URL of an API ends as in http://HOST/v1"
+    return "something that is not JSON"
 
 
 def _text(content: object) -> str:

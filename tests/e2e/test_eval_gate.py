@@ -1,4 +1,4 @@
-"""The example's gate, by the commands of its README: a prompt that was worsened does not get past it."""
+"""The example's gate, by the commands of its README: a worsened prompt does not get past it, a sound one does."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.e2e.running import ROOT, environment
 EXAMPLE = ROOT / "examples/support"
 LOST = ("- If Tolvana's information does not cover", "- Answer in the language of the last message")
 """Two lines that an edit might well drop: the first goes on in a second line."""
+PROMPT = (EXAMPLE / "prompts/support.md").read_text(encoding="utf-8")
 Weir = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -36,8 +37,7 @@ def weir(tmp_path: Path) -> Weir:
 
 
 def worsened() -> str:
-    prompt = (EXAMPLE / "prompts/support.md").read_text(encoding="utf-8")
-    lines = re.split(r"\n(?=- )", prompt)
+    lines = re.split(r"\n(?=- )", PROMPT)
     kept = [line for line in lines if not line.startswith(LOST)]
     assert len(kept) == len(lines) - len(LOST)
     return "\n".join(kept)
@@ -70,6 +70,8 @@ def test_the_readmes_gate_stops_a_worsened_prompt_and_names_the_segments(weir: W
     ]
     assert "segments.floors: out_of_scope" in names
 
-    same = weir(*[argument.replace("runs/worse", "runs/base") for argument in gate])
-    assert same.returncode == 0, same.stdout
-    assert "Passed" in same.stdout
+    (tmp_path / "sound.md").write_text(f"{PROMPT}\nThank people for their patience.\n")
+    for command in (runs[1], gate):
+        sound = weir(*[argument.replace("worse", "sound") for argument in command])
+        assert sound.returncode == 0, sound.stdout
+    assert "Passed" in sound.stdout

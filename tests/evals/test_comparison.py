@@ -61,6 +61,28 @@ def test_fewer_than_five_clusters_cannot_decide(tmp_path: Path) -> None:
     assert pair(tmp_path / "five", nothing, all_right, each=36).verdict == BETTER
 
 
+def test_one_cluster_decides_nothing_however_many_its_cases(tmp_path: Path) -> None:
+    found = pair(tmp_path, [0.0] * 180, [1.0] * 180, each=180)
+    assert found.verdict == f"{NOT_ENOUGH} (720 more needed)"
+    assert {one.verdict.startswith(NOT_ENOUGH) for one in found.overall.findings.values()} == {True}
+    assert any(note.startswith("All cases are of one cluster") for note in found.notes)
+
+
+def test_a_single_case_is_no_reason_to_speak_of_batches_or_of_answers_for_nothing(tmp_path: Path) -> None:
+    notes = pair(tmp_path, [1.0], [1.0]).notes
+    assert "Cost is left out: one case tells nothing of it." in notes
+    assert "Latency is left out: one case tells nothing of it." in notes
+
+
+def test_a_run_beside_itself_is_told(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "a", made_cases(20), [1.0] * 20)
+    other = scored_run(tmp_path / "b", made_cases(20), [1.0] * 20)
+    assert [any("beside itself" in note for note in compare(run, one).notes) for one in (run, other)] == [
+        True,
+        False,
+    ]
+
+
 def test_a_small_loss_that_is_certain_is_within_the_margin(tmp_path: Path) -> None:
     a = [1.0] * 3000
     b = [0.0] * 15 + [1.0] * 2985

@@ -97,10 +97,32 @@ def test_a_case_that_no_scorer_can_judge_is_a_problem(tmp_path: Path) -> None:
         case(id="wrong", expected={"facts": ["fine", "a||b"]}),
         case(id="without", expected={"answer": "x"}),
     )
+    assert problems(suite(tmp_path / "alone", case(expected={"facts": 3}))) == [
+        "cases.jsonl:1: expected.facts: must be a list of texts"
+    ]
     assert problems(folder) == [
         "cases.jsonl:2: expected.facts.1: a fact with an empty alternative: 'a||b'",
         "cases.jsonl:3: no scorer can judge this case: contains_facts needs `expected.facts`",
     ]
+
+
+def test_faults_are_told_in_words_of_the_format(tmp_path: Path) -> None:
+    head = "name: tiny\nscorers: [{kind: exact, colour: red}]\ngroups: lang\n"
+    assert problems(suite(tmp_path, case(id=""), head=head)) == [
+        "suite.yaml: description: is missing",
+        "suite.yaml: scorers.0.exact.colour: there is no such field",
+        "suite.yaml: groups: must be a list",
+        "cases.jsonl:1: id: must not be empty",
+    ]
+    assert problems(suite(tmp_path, case(), head="- name\n")) == ["suite.yaml: must be fields with their values"]
+
+
+def test_of_very_many_problems_the_message_names_some_and_counts_the_rest(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError) as failure:
+        read_suite(suite(tmp_path, *(case(id=f"c{number}", colour="red") for number in range(100))))
+    assert len(failure.value.problems) == 100
+    lines = str(failure.value).splitlines()
+    assert (len(lines), lines[-1]) == (41, "... and 60 more problems")
 
 
 def test_names_of_scorers_are_told_apart(tmp_path: Path) -> None:
@@ -143,6 +165,14 @@ def test_a_file_that_is_not_text_is_a_problem(tmp_path: Path, name: str, content
     folder = suite(tmp_path, case())
     (folder / name).write_bytes(content)
     assert problems(folder) == [f"{name}: not UTF-8: invalid start byte"]
+
+
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_a_case(tmp_path: Path) -> None:
+    plain = read_suite(suite(tmp_path / "plain", case()))
+    marked = suite(tmp_path / "marked", case())
+    for name in ("suite.yaml", "cases.jsonl"):
+        (marked / name).write_bytes(b"\xef\xbb\xbf" + (marked / name).read_bytes())
+    assert read_suite(marked).version == plain.version
 
 
 def test_broken_yaml_is_a_problem(tmp_path: Path) -> None:

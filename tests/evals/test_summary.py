@@ -96,7 +96,7 @@ def test_what_a_reader_must_know_is_told(tmp_path: Path) -> None:
     assert [note.split(":")[0] for note in found.notes] == [
         "from the runner",
         "Not complete",
-        "What 1 answers cost is not known, so no cost is given where they are.",
+        "Nobody knows what 1 of 3 answers cost, so no cost is given where they are.",
         "1 answers had been paid for by an earlier run; cost and latency are as then.",
         "Judging cost $0.5000, which is no part of the figures.",
         "`facts` is a judge and not calibrated",
@@ -134,3 +134,9 @@ def test_a_run_without_answers_has_no_figures(tmp_path: Path) -> None:
 def test_it_can_be_written_down_and_read_again(tmp_path: Path) -> None:
     found = summarise(scored_run(tmp_path, made_cases(12, each=2, segments=3), [n % 3 > 0 for n in range(12)]))
     assert msgspec.json.decode(msgspec.json.encode(found), type=Summary) == found
+
+
+@pytest.mark.parametrize(("cases", "each", "told"), [(6, 6, True), (6, 3, False), (1, 1, False)])
+def test_cases_of_one_cluster_are_said_to_be_so(tmp_path: Path, cases: int, each: int, told: bool) -> None:
+    found = summarise(scored_run(tmp_path, made_cases(cases, each=each), [1.0] * cases))
+    assert any(note.startswith("All cases are of one cluster") for note in found.notes) == told

@@ -38,6 +38,17 @@ def test_the_verdict_comes_first(run: Run) -> None:
     assert "refunds" in found.output
 
 
+def test_of_too_few_clusters_nothing_is_said_that_they_could_show(run: Run) -> None:
+    cases = [made_case(n, cluster="one") for n in range(600)]
+    scored_run(Path("c"), cases, [1.0] * 600)
+    scored_run(Path("d"), cases, [0.0] * 600)
+    found = " ".join(run("c", "d").output.split())
+    assert found.startswith("There are not enough cases")
+    assert "600 cases in one cluster; quality rose in 0 and fell in 600." in found
+    assert "p < 0.0001." in found
+    assert "In four of five runs" not in found
+
+
 def test_segments_that_tell_nothing_are_shown_when_asked_for(run: Run) -> None:
     assert "2 of 3 segments" in run("a", "b").output
     shown = run("a", "b", "--segments").output

@@ -86,6 +86,7 @@ def weir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
     monkeypatch.setenv("WEIR_STATE_DIR", "state")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     run(tmp_path / "good", {"returns": 18, "hours": 18})
+    run(tmp_path / "same", {"returns": 18, "hours": 18})
     run(tmp_path / "bad", {"returns": 18, "hours": 4})
     run(tmp_path / "half", {"returns": 18, "hours": 18}, cut=5)
     return lambda *arguments: CliRunner().invoke(gate, arguments)
@@ -93,7 +94,7 @@ def weir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 def test_a_run_that_keeps_the_rules_passes(weir: Gate, tmp_path: Path) -> None:
     asked = rules(tmp_path, quality={"need": "not_worse", "margin": 0.2, "least": 0.8}, segments={"floor": 0.8})
-    done = weir("good", "--baseline", "good", "--rules", asked)
+    done = weir("same", "--baseline", "good", "--rules", asked)
     assert done.exit_code == 0, done.output
     assert done.stdout.rstrip().endswith("Passed: all 6 checks.")
     assert not list(tmp_path.glob("*.xml")) + list(tmp_path.glob("*.md"))
@@ -150,6 +151,13 @@ def test_a_part_of_the_suite_is_not_let_through_for_the_whole(weir: Gate, tmp_pa
     done = weir("part", "--baseline", "good", "--rules", asked)
     assert done.exit_code == 1
     assert "run.complete: all cases: 20 cases of the baseline were never asked." in done.stdout
+
+
+def test_a_run_is_no_baseline_of_its_own(weir: Gate, tmp_path: Path) -> None:
+    asked = rules(tmp_path, quality={"need": "not_worse", "margin": 0.2})
+    went = weir("good", "--baseline", str(tmp_path / "good"), "--rules", asked)
+    assert went.exit_code == 1
+    assert "The baseline is the run itself" in went.output
 
 
 def test_a_rule_that_compares_asks_for_a_baseline(weir: Gate, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from evals.run_folder import PAGE, SUMMARY, read_run, rows_in
+from evals.run_folder import MANIFEST, PAGE, SUMMARY, read_run, rows_in
 from tests.evals.runner.plain import questions, write_suite
 from weir.eval_run import run as verb
 
@@ -222,6 +222,7 @@ def test_the_cap_ends_a_run_with_its_figures(run: Run, tmp_path: Path) -> None:
         (["--against", "nowhere"], "holds no run"),
         (["--batch"], "Leave out --batch"),
         (["--base-url", "http://127.0.0.1:9/v1"], "No server answers"),
+        (["--out", "/dev/null/run"], "/dev/null/run: Not a directory. Mend that"),
     ],
 )
 def test_what_cannot_be_is_said_with_advice(run: Run, tmp_path: Path, arguments: list[str], told: str) -> None:
@@ -230,6 +231,23 @@ def test_what_cannot_be_is_said_with_advice(run: Run, tmp_path: Path, arguments:
     assert went.exit_code in (1, 2)
     assert told in " ".join(went.stderr.split())
     assert isinstance(went.exception, SystemExit), "no traceback"
+
+
+def test_a_run_without_a_single_answer_has_failed(run: Run, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite", questions(3))
+    went = run(suite, "--target", "error-400/echo", "--out", str(tmp_path / "run"))
+    assert "No case was answered" in went.stderr, went.output
+    assert went.exit_code == 1
+    assert len(read_run(tmp_path / "run").rows) == 3
+
+
+def test_a_damaged_manifest_is_said_with_advice(run: Run, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite", questions(3))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / MANIFEST).write_text("{")
+    went = run(suite, "--target", "echo", "--out", str(tmp_path / "run"))
+    assert (went.exit_code, "--fresh-start" in went.stderr) == (1, True)
+    assert run(suite, "--target", "echo", "--out", str(tmp_path / "run"), "--fresh-start").exit_code == 0
 
 
 def test_another_runs_answers_are_what_pairs_are_judged_with(run: Run, tmp_path: Path) -> None:

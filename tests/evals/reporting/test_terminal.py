@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
+from evals.records import Answer, ToolCall
 from evals.reporting.terminal import picked, print_cases, print_run
 from evals.run_folder import Run
 from evals.summary import summarise
@@ -65,3 +67,24 @@ def test_an_answer_cannot_steer_the_terminal(tmp_path: Path) -> None:
     text = console.file.getvalue()
     assert "  answer: \ufffd[2J[bold]gone\n    next\n  facts: 0.0%, does not say: 30 days" in text
     assert "1 more." in text
+
+
+def test_a_very_long_answer_is_cut_and_says_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", cases(1), lambda case, n: answered(case, n, False, "word " * 1000))
+    console = Console(file=io.StringIO(), width=80)
+    print_cases(picked(run, "bad", None), console, 1)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.count("word") == 400
+    assert "... and 3,000 characters more; --json shows all." in text
+
+
+def test_calls_are_shown_where_there_is_no_text(tmp_path: Path) -> None:
+    called = Answer(tool_calls=(ToolCall(name="weather", arguments='{"city": "Oslo"}'),))
+    run = write_run(
+        tmp_path / "run", cases(1), lambda case, n: msgspec.structs.replace(answered(case, n, False), answer=called)
+    )
+    console = Console(file=io.StringIO(), width=80)
+    print_cases(picked(run, "bad", None), console, 1)
+    assert isinstance(console.file, io.StringIO)
+    assert '  answer: weather({"city": "Oslo"})' in console.file.getvalue()

@@ -19,6 +19,7 @@ from evals.runner.evaluation import locally, prepared
 from evals.runner.recall import Recall
 from evals.runner.running import IN_A_ROW
 from evals.runner.standing import CHANGED, RunRefused, held
+from evals.suite import read_suite
 from evals.targets.port import TargetFailure
 from tests.evals.runner.plain import PlainTarget, go, leaping, order, questions, write_suite
 
@@ -204,7 +205,7 @@ def test_another_scorer_scores_what_is_there_without_asking(tmp_path: Path) -> N
     ("changes", "target", "told"),
     [
         ({}, PlainTarget(name="other"), "target 'plain', not 'other'"),
-        ({}, PlainTarget(version="2"), "another configuration of plain"),
+        ({}, PlainTarget(version="2"), "another address or configuration of plain"),
         ({"request": {"temperature": 1}}, PlainTarget(), "request {}, not {'temperature': 1}"),
         ({"repeats": 1}, PlainTarget(), "2 repeats, not 1"),
         ({"fresh": False}, PlainTarget(), "plain without --with-cache"),
@@ -224,6 +225,24 @@ def test_a_folder_with_another_run_is_refused(
     went = go(order(suite, tmp_path / "run", afresh=True, **{"repeats": 2, **changes}), target)
     assert went.run.tally.kept == 0
     assert read_run(tmp_path / "run").complete
+
+
+def test_a_run_that_got_no_answer_makes_room_for_another(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite", questions(3))
+    broken = PlainTarget(lambda question, _: TargetFailure("http_404", "There is nothing there."), version="typo")
+    assert {bool(row.error) for row in go(order(suite, tmp_path / "run"), broken).rows} == {True}
+    went = go(order(suite, tmp_path / "run"), PlainTarget())
+    assert (set(went.scores.values()), went.run.manifest.target_version) == ({1.0}, "1")
+    assert len((tmp_path / "run" / RESULTS).read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize("afresh", [True, False])
+def test_a_suites_own_folder_is_no_place_for_a_run(tmp_path: Path, afresh: bool) -> None:
+    suite = write_suite(tmp_path / "suite", questions(3))
+    before = (suite / "cases.jsonl").read_bytes()
+    with pytest.raises(RunRefused, match="holds a suite"):
+        go(order(suite, suite, cases=read_suite(suite).cases[:1], afresh=afresh), PlainTarget())
+    assert (suite / "cases.jsonl").read_bytes() == before
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:

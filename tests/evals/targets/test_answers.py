@@ -93,6 +93,12 @@ def test_what_is_no_answer_is_malformed(body: bytes) -> None:
     assert (caught.value.code, caught.value.retryable, caught.value.fatal) == ("malformed", True, False)
 
 
+@pytest.mark.parametrize(("body", "told"), [(b"<!doctype html>", "base URL"), (b'\ndata: {"id": 1}', "a stream")])
+def test_what_came_in_place_of_an_answer_is_named(body: bytes, told: str) -> None:
+    with pytest.raises(TargetFailure, match=told):
+        read(body)
+
+
 def test_an_error_with_status_200_is_an_error() -> None:
     with pytest.raises(TargetFailure, match="Slow down") as caught:
         read({"error": {"message": "Slow down.", "code": 429}})
