@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from evals.run_folder import Run
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_NAMES: Mapping[Outcome, str] = {"quality": "quality", "cost": "cost of an answer", "latency": "P95 latency"}
+_NAMES: Mapping[Outcome, str] = {"quality": "quality", "cost": "cost", "latency": "P95"}
 _TINY_P = 0.0001
 """Smaller p values say no more, and the smallest are rounded to none."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -141,10 +141,10 @@ def _show(found: Comparison, all_segments: bool) -> None:
 
     console = Console()
     console.print(f"[bold]{escape(found.summary)}[/bold]", highlight=False)
-    console.print(_outcomes(found))
+    console.print("", _outcomes(found), "", sep="\n")
     told = [part for part in found.segments if all_segments or not _quality(part, NOT_ENOUGH)]
     if told:
-        console.print(_segments(told, found.level))
+        console.print(_segments(told, found.level), "", sep="\n")
     if hidden := len(found.segments) - len(told):
         console.print(f"{hidden} of {len(found.segments)} segments have not enough cases: --segments shows them.")
     console.print(_cases(found), highlight=False)
@@ -164,7 +164,7 @@ def _outcomes(found: Comparison) -> Table:
 
 
 def _segments(parts: list[Part], level: float) -> Table:
-    table = _table(["segment", "cases", "A", "B", f"change ({level * 100:g} %)", "quality"])
+    table = _table(["segment", "n", "A", "B", f"change ({level * 100:g} %)", "verdict"])
     for part in parts:
         if finding := part.findings.get("quality"):
             table.add_row(escape(part.name), f"{part.cases:,}", *_cells("quality", finding))
@@ -172,9 +172,9 @@ def _segments(parts: list[Part], level: float) -> Table:
 
 
 def _table(headings: list[str]) -> Table:
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
     for heading in headings:
-        table.add_column(heading, no_wrap=heading.startswith(("A", "B", "change")))
+        table.add_column(heading, no_wrap=heading != "segment", overflow="fold")
     return table
 
 
@@ -187,7 +187,16 @@ def _cells(outcome: Outcome, finding: Finding) -> list[str]:
         a, b = _amount(outcome, finding.a), _amount(outcome, finding.b)
         value, low, high = (f"{one:.3g}" for one in (change.value, change.low, change.high))
         value = f"x{value}"
-    return [a, b, f"{value} ({low} to {high})", finding.verdict]
+    return [a, b, f"{value} ({low} to {high})", _brief(finding)]
+
+
+def _brief(finding: Finding) -> str:
+    """The verdict in a column: whole it is in the sentence above, and in JSON."""
+    from evals.verdicts import NOT_ENOUGH, NOT_WORSE
+
+    if finding.verdict.startswith(NOT_ENOUGH):
+        return f"needs {finding.more_needed:,} more" if finding.more_needed else "not enough"
+    return "not worse" if finding.verdict == NOT_WORSE else finding.verdict
 
 
 def _amount(outcome: Outcome, value: float) -> str:
