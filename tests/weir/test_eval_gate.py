@@ -97,6 +97,7 @@ def test_a_run_that_keeps_the_rules_passes(weir: Gate, tmp_path: Path) -> None:
     done = weir("same", "--baseline", "good", "--rules", asked)
     assert done.exit_code == 0, done.output
     assert done.stdout.rstrip().endswith("Passed: all 6 checks.")
+    assert "2 of them" in done.stdout, "segments that passed are one row"
     assert not list(tmp_path.glob("*.xml")) + list(tmp_path.glob("*.md"))
 
 
