@@ -28,11 +28,11 @@ _Column = tuple[str, list[str]]
 Wanted = Literal["all", "bad", "errors"]
 
 
-def picked(run: Run, wanted: Wanted, segment: str | None) -> list[Judged]:
-    """The cases to show: `bad` ones score under half by the run's quality, `errors` have no answer."""
+def picked(run: Run, wanted: Wanted, segment: str | None, scorer: str = "") -> list[Judged]:
+    """The cases to show: `bad` ones score under half by `scorer` or the run's quality, `errors` have no answer."""
     found = [one for one in judged(run) if segment is None or one.case.segment == segment]
     if wanted == "bad":
-        return list(filter(bad(run.manifest.quality), found))
+        return list(filter(bad(scorer or run.manifest.quality), found))
     return [one for one in found if one.failed] if wanted == "errors" else found
 
 

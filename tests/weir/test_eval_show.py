@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 from click.testing import CliRunner
 
-from tests.evals.reporting.runs import answered, cases, failed, good_but, write_run
+from evals.cases import Case
+from evals.records import Row, Score
+from tests.evals.reporting.runs import FACTS, JUDGE, answered, cases, failed, good_but, write_run
 from weir.eval import eval as eval_group
 
 
@@ -23,6 +26,20 @@ def test_shows_figures_and_the_bad_cases_that_were_asked_for(tmp_path: Path) -> 
     assert "90.0%" in text
     assert text.count("does not say: 30 days") == 2
     assert "1 more." in text
+
+
+def test_cases_are_bad_by_the_scorer_that_was_asked_for(tmp_path: Path) -> None:
+    def judged(case: Case, repeat: int) -> Row:
+        row = answered(case, repeat, True)
+        polite = Score(value=float(case.id != "c4"), why="it shouts")
+        return msgspec.structs.replace(row, scores={**row.scores, "helpful": polite})
+
+    write_run(tmp_path, cases(30), judged, scorers={**FACTS, **JUDGE})
+    assert json.loads(show(tmp_path, "--cases", "bad", "--json")[1])["found"] == 0
+    told = json.loads(show(tmp_path, "--cases", "bad", "--scorer", "helpful", "--json")[1])
+    assert [one["case"] for one in told["cases"]] == ["c4"]
+    code, text = show(tmp_path, "--cases", "bad", "--scorer", "polite")
+    assert (code, "there are facts, helpful" in text) == (2, True)
 
 
 def test_json_has_the_summary_and_the_cases(tmp_path: Path) -> None:
