@@ -20,9 +20,11 @@ from msgspec import Struct
 from evals.judging.labels import Agreed, Label, LabelsUnusable, RatersAgreement, agreed, raters_agreement, split
 from evals.judging.precision import MoreLabels, more_labels
 from evals.records import Answer, Calibration, Score
+from evals.run_folder import SHARED
 from evals.scorers.port import Scorer
 from evals.statistics.interval import Interval, Rate
 from evals.targets.port import TargetFailure
+from system.files import replace_file
 
 FOLDER = "calibrations"
 LEAST_LABELS = 30
@@ -155,9 +157,7 @@ def write_calibration(folder: Path, calibration: Calibration) -> Path:
     """Where it was written in the suite's `folder`, in place of an earlier one. Raises OSError."""
     path = folder / FOLDER / f"{quote(calibration.scorer, safe=' ')}.json"
     path.parent.mkdir(exist_ok=True)
-    new = path.with_suffix(".json.new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
-    new.replace(path)
+    replace_file(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n", SHARED)
     return path
 
 

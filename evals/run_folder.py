@@ -22,8 +22,12 @@ import msgspec
 from evals.cases import Case
 from evals.records import Manifest, Row
 from evals.suite import SuiteError, read_cases, written
+from system.files import replace_file
 
 MANIFEST, CASES, RESULTS, SUMMARY, PAGE = "run.json", "cases.jsonl", "results.jsonl", "summary.json", "report.html"
+
+SHARED = 0o666
+"""Runs and suites are for others to read, as far as their owner's umask goes."""
 
 _ROWS = msgspec.json.Decoder(Row)
 _ENCODER = msgspec.json.Encoder()
@@ -83,12 +87,12 @@ def read_manifest(folder: Path) -> Manifest:
 def begin(folder: Path, manifest: Manifest, cases: Sequence[Case]) -> None:
     """Make the folder and write down what the run is. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / CASES, b"".join(map(written, cases)))
+    replace_file(folder / CASES, b"".join(map(written, cases)), SHARED)
     write_manifest(folder, manifest)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    _replace(folder / MANIFEST, msgspec.json.format(_ENCODER.encode(manifest), indent=1) + b"\n")
+    replace_file(folder / MANIFEST, msgspec.json.format(_ENCODER.encode(manifest), indent=1) + b"\n", SHARED)
 
 
 def rows_in(folder: Path) -> Iterator[Row]:
@@ -139,9 +143,3 @@ class Results:
         if place != end:
             self._file.truncate(place)
             self._file.seek(0, os.SEEK_END)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    new = path.with_suffix(path.suffix + ".new")
-    new.write_bytes(data)
-    new.replace(path)

@@ -25,6 +25,7 @@ from contracts.errors import LedgerUnavailable
 from contracts.records import UsageEvent
 from ledger.events import from_json, to_json
 from ledger.segment import SUFFIX, Segment, Torn, line_of, read_lines, record_of
+from system.files import sync_folder
 
 REJECTED = "rejected.jsonl"
 """What the database will not have, and torn lines, with the reason; one JSON object a line."""
@@ -119,7 +120,7 @@ class Spool:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._recover()
             if self._fsync != "never" and sum(segment.sync() for segment in self._mine()):
-                _sync_folder(self._folder)
+                sync_folder(self._folder)
         except OSError as error:
             self._broken = str(error)
         with suppress(OSError):  # another's segment does not stop ours; it is looked at again next time
@@ -193,7 +194,7 @@ class Spool:
     def _begin(self) -> Segment:
         segment = Segment.create(self._folder)
         if self._fsync == "always":
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         return segment
 
     def _write(self, line: bytes) -> None:
@@ -284,11 +285,3 @@ def set_aside(folder: Path) -> int:
             return sum(1 for _ in file)
     except FileNotFoundError:
         return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

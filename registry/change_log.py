@@ -23,7 +23,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from registry.disk import make_folder, replace
+from registry.disk import make_folder
+from system.files import replace_file
 
 LOG, HEAD = "log.jsonl", "log.head"
 GENESIS = "0" * 32
@@ -213,7 +214,7 @@ class ChangeLog:
             return None
 
     def _keep(self, head: Head) -> None:
-        replace(self.head_path, msgspec.json.encode(head))
+        replace_file(self.head_path, msgspec.json.encode(head))
 
     def _size(self) -> int:
         try:

@@ -14,8 +14,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from registry.disk import sync_folder, write_new
 from registry.faults import NotAccepted
+from system.files import sync_folder, write_new
 
 CARD = "card.json"
 LARGEST = 256 << 20

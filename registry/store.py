@@ -25,8 +25,9 @@ from msgspec import Struct
 
 from registry.change_log import ChangeLog
 from registry.contents import CARD, LARGEST, canonical, store, stored_version, version_of
-from registry.disk import locked, make_folder, replace
+from registry.disk import locked, make_folder
 from registry.faults import Damaged, NotAccepted, NotThere
+from system.files import replace_file
 
 PRODUCTION, CANARY, PREVIOUS = "production", "canary", "previous"
 
@@ -256,18 +257,18 @@ class Registry:
         for entry in self.log.entries():
             if entry.number > revision and entry.aliases is not None:
                 self._write_aliases(entry.kind, entry.name, entry.aliases)
-        replace(self._revision_path, str(moved).encode())
+        replace_file(self._revision_path, str(moved).encode())
 
     def _move(self, kind: str, name: str, aliases: Mapping[str, str], change: Mapping[str, Any]) -> None:
         change = {**change, "evidence": _plain(change.get("evidence", {}))}
         entry = self.log.append({**change, "kind": kind, "name": name, "aliases": aliases})
         self._write_aliases(kind, name, aliases)
-        replace(self._revision_path, str(entry.number).encode())
+        replace_file(self._revision_path, str(entry.number).encode())
 
     def _write_aliases(self, kind: str, name: str, aliases: Mapping[str, str]) -> None:
         home = self._home(kind, name)
         self._make_home(home, name)
-        replace(home / "aliases.json", json.dumps(aliases, sort_keys=True).encode())
+        replace_file(home / "aliases.json", json.dumps(aliases, sort_keys=True).encode())
 
     def _resolved(self, kind: str, name: str, version_or_alias: str) -> str:
         if _VERSION.fullmatch(version_or_alias):
@@ -289,7 +290,7 @@ class Registry:
     def _make_home(self, home: Path, name: str) -> None:
         make_folder(home / "versions")
         if not (home / "name").exists():
-            replace(home / "name", name.encode())
+            replace_file(home / "name", name.encode())
 
     def _was_put(self, kind: str, name: str, version: str) -> bool:
         """Whether the log says so; it does not where a process was killed before it wrote that down."""

@@ -65,14 +65,5 @@ def make_private(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def sync_folder(folder: Path) -> None:
-    """So that a new name in it survives a loss of power. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _checksum(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=8).digest()

@@ -15,8 +15,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cache.sharing.frames import frames, is_torn, make_private, sync_folder, write_all
-from system.files import is_at
+from cache.sharing.frames import frames, is_torn, make_private, write_all
+from system.files import is_at, sync_folder
 
 log = logging.getLogger("weir.cache")
 

@@ -27,6 +27,7 @@ from evals.targets.batch import POLL_S, BatchClient, SentBatch
 from evals.targets.port import TargetFailure
 from evals.targets.prices import stated_price
 from evals.targets.spec import TargetSpec
+from system.files import replace_file
 
 _AT_ONCE = 1000
 """Answers held in memory until they are scored."""
@@ -169,6 +170,4 @@ def _write(path: Path, sent: list[SentBatch]) -> None:
     if not sent:
         path.unlink(missing_ok=True)
         return
-    new = path.with_suffix(".new")
-    new.write_bytes(msgspec.json.encode(sent))
-    new.replace(path)
+    replace_file(path, msgspec.json.encode(sent))

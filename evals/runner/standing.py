@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from evals.runner.marking import Marking
 from evals.runner.plan import Plan, Work
 from evals.runner.tally import Tally
 from evals.suite import HEAD
+from system.files import try_lock
 
 BATCHES = "batches.json"
 FROM_CACHE = "A Weir was free to answer from its cache."
@@ -43,10 +43,8 @@ def held(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunRefused(f"Another run is writing to {folder}: wait for it, or give another --out.") from error
+        if not try_lock(descriptor):
+            raise RunRefused(f"Another run is writing to {folder}: wait for it, or give another --out.")
         yield
     finally:
         os.close(descriptor)
