@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from evals.cases import Case, Document, canonical
+from evals.reading import Unreadable, faults_in, lines_in, yaml_in
 from evals.records import Answer
-from evals.scorers.catalogue import KINDS, ScorerSettings, scorer_of
+from evals.scorers.catalogue import ScorerSettings, scorer_of
 from evals.scorers.port import Instruments
 
 if TYPE_CHECKING:
@@ -31,15 +31,6 @@ ALL = "all"
 """The segment of a case that names none."""
 _MOST_TOLD = 40
 """Problems that the message names: whoever named a field wrongly did so in every case."""
-_SAID = {
-    "extra_forbidden": "there is no such field",
-    "missing": "is missing",
-    "model_type": "must be fields with their values",
-    "tuple_type": "must be a list",
-    "string_too_short": "must not be empty",
-}
-"""In place of pydantic's words, which speak of its own types."""
-
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -84,8 +75,7 @@ def read_suite(folder: Path) -> Suite:
     cases = tuple(_case(row) for _, row in rows)
     if head is not None:
         problems += [f"{path}: {fault}" for fault in _misnamed(head)]
-        lines = [f"{folder / 'cases.jsonl'}:{number}" for number, _ in rows]
-        problems += _unjudged(head.scorers, cases, lines)
+        problems += _unjudged(head.scorers, cases, [where for where, _ in rows])
     if head is None or problems:
         raise SuiteError(problems)
     return Suite(
@@ -181,45 +171,34 @@ class _Row(_Strict):
 
 
 def _read_head(path: Path, problems: list[str]) -> _Head | None:
+    data = None
     try:
-        return _Head.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        problems.append(f"{path}: {error.strerror}")
-    except UnicodeDecodeError as error:
-        problems.append(f"{path}: not UTF-8: {error.reason}")
-    except yaml.YAMLError as error:
-        problems.append(f"{path}: not YAML: {error}")
+        data = yaml_in(path)
+        return _Head.model_validate(data)
     except ValidationError as error:
-        problems += _faults(error, str(path))
+        problems += faults_in(error, data, _Head, str(path))
+    except Unreadable as error:
+        problems.append(str(error))
     return None
 
 
-def _read_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, _Row]]:
-    """The sound rows of `path` with their lines; what is wrong with the others goes to `problems`."""
+def _read_rows(path: Path, problems: list[str]) -> Iterator[tuple[str, _Row]]:
+    """The sound rows of `path` with where they are; what is wrong with the others goes to `problems`."""
+    seen: dict[str, str] = {}
     try:
-        # Not splitlines(): a JSON string may hold U+2028 and its like.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # some editors begin a file with a mark of bytes
-    except OSError as error:
-        problems.append(f"{path}: {error.strerror}")
-        return
-    except UnicodeDecodeError as error:
-        problems.append(f"{path}: not UTF-8: {error.reason}")
-        return
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            row = _Row.model_validate_json(line)
-        except ValidationError as error:
-            problems += _faults(error, where)
-            continue
-        first = seen.setdefault(row.id, number)
-        if first != number:
-            problems.append(f"{where}: id: {row.id!r} is taken by line {first}")
-        problems += [f"{where}: {fault}" for fault in _misfits(row)]
-        yield number, row
+        for where, line in lines_in(path):
+            try:
+                row = _Row.model_validate_json(line)
+            except ValidationError as error:
+                problems += faults_in(error, line, _Row, where)
+                continue
+            first = seen.setdefault(row.id, where)
+            if first != where:
+                problems.append(f"{where}: id: {row.id!r} is taken by line {first.rpartition(':')[2]}")
+            problems += [f"{where}: {fault}" for fault in _misfits(row)]
+            yield where, row
+    except Unreadable as error:
+        problems.append(str(error))
     if not seen and not problems:
         problems.append(f"{path}: no cases")
 
@@ -282,21 +261,6 @@ def _nothing(_: Sequence[str]) -> Vectors:
 
 # Any case may find another run's answer beside it: which run that is, is said only when the suite is run.
 _NO_INSTRUMENTS = Instruments(ask=_nobody, encode=_nothing, reference=defaultdict(str))
-
-
-def _faults(error: ValidationError, where: str) -> Iterator[str]:
-    found = error.errors(include_url=False)
-    deeper = {fault["loc"][:1] for fault in found if len(fault["loc"]) > 1}
-    for fault in found:
-        if fault["type"] == "too_short" and fault["loc"] in deeper:
-            continue  # of a list whose entries are wrong pydantic says that it is empty, too
-        path = ".".join(str(part) for part in fault["loc"])
-        told = (
-            f"there is no such scorer; there are {', '.join(KINDS)}"
-            if "union_tag" in fault["type"]
-            else _SAID.get(fault["type"], fault["msg"])
-        )
-        yield ": ".join(part for part in (where, path, told) if part)
 
 
 def _case(row: _Row) -> Case:

@@ -20,12 +20,13 @@ it is. `quality.need` is a statement about a difference, with its own error rate
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evals.reading import Unreadable, faults_in, yaml_in
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -136,21 +137,11 @@ class Rules(_Rule):
 
 def read_rules(path: Path) -> Rules:
     """Raises RulesUnusable with all problems at once."""
+    data = None
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RulesUnusable([f"{path}: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise RulesUnusable([f"{path}: not UTF-8: {error.reason}"]) from error
-    except yaml.YAMLError as error:
-        raise RulesUnusable([f"{path}: not YAML: {error}"]) from error
-    try:
+        data = yaml_in(path)
         return Rules.model_validate({} if data is None else data)
     except ValidationError as error:
-        raise RulesUnusable(list(_faults(error, path))) from error
-
-
-def _faults(error: ValidationError, path: Path) -> Iterator[str]:
-    for fault in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in fault["loc"])
-        yield ": ".join(part for part in (str(path), where, fault["msg"].removeprefix("Value error, ")) if part)
+        raise RulesUnusable(list(faults_in(error, data, Rules, str(path)))) from error
+    except Unreadable as error:
+        raise RulesUnusable([str(error)]) from error

@@ -21,6 +21,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, ValidationError
 
 from evals.cases import Case, Document
+from evals.reading import Unreadable, faults_in, lines_in
 from evals.statistics.interval import Interval
 
 
@@ -66,20 +67,16 @@ class RatersAgreement(Struct, frozen=True, kw_only=True):
 
 def read_labels(path: Path, cases: Mapping[str, Case]) -> tuple[Label, ...]:
     """`cases` are the suite's, by id. Raises LabelsUnusable with all problems at once."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise LabelsUnusable([f"{path}: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise LabelsUnusable([f"{path}: not UTF-8: {error.reason}"]) from error
     labels: list[Label] = []
     problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
+    try:
+        for where, line in lines_in(path):
             try:
-                labels.append(_label(line, cases, f"{path}:{number}"))
+                labels.append(_label(line, cases, where))
             except LabelsUnusable as error:
                 problems += error.problems
+    except Unreadable as error:
+        raise LabelsUnusable([str(error)]) from error
     problems += _twice(labels)
     if not labels and not problems:
         problems.append(f"{path}: no labels")
@@ -156,7 +153,7 @@ def _label(text: str, cases: Mapping[str, Case], where: str) -> Label:
     try:
         line = _Line.model_validate_json(text)
     except ValidationError as error:
-        raise LabelsUnusable(list(_faults(error, where))) from error
+        raise LabelsUnusable(list(faults_in(error, text, _Line, where))) from error
     if sum(map(bool, (line.case, line.messages, line.input))) != 1:
         raise LabelsUnusable([f"{where}: a label has one of `case`, `messages` and `input`"])
     if line.case and (line.expected or line.documents):
@@ -187,9 +184,3 @@ def _twice(labels: Sequence[Label]) -> Iterator[str]:
         if first != label.where:
             who = f"{label.rater} has" if label.rater else "somebody without a `rater` has"
             yield f"{label.where}: {who} labelled this answer in {first} already"
-
-
-def _faults(error: ValidationError, where: str) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
-        path = ".".join(str(part) for part in fault["loc"])
-        yield ": ".join(part for part in (where, path, fault["msg"]) if part)

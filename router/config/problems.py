@@ -13,10 +13,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from router.config.schema import Config
-from router.config.values import Section
 
 Place = tuple[str | int, ...]
 """Where something stands in the file: names of settings and places in lists, from the top."""
@@ -88,12 +87,13 @@ def schema_problems(error: ValidationError, data: Any, shape: Any = Config) -> I
 
 def _told(fault: Mapping[str, Any], place: Place, data: Any, shape: Any) -> tuple[str, str]:
     kind, context = fault["type"], fault.get("ctx", {})
-    if fault["loc"][-1] == "[key]" and kind == "string_type":
+    if fault["loc"][-1:] == ("[key]",) and kind == "string_type":
         return "a name must be text", "Put it in quotes."
     match kind:
         case "extra_forbidden":
             known = _settings_at(fault["loc"][:-1], shape)
-            return "is not a setting", did_you_mean(str(place[-1]), known) or f"Known here: {', '.join(known)}."
+            there = f"Known here: {', '.join(known)}." if known else ""
+            return "is not a setting", did_you_mean(str(place[-1]), known) or there
         case "missing":
             return "is missing", ""
         case "union_tag_invalid":
@@ -140,12 +140,12 @@ def _value_at(place: Place, data: Any) -> Any:
 def _settings_at(loc: Place, shape: Any) -> list[str]:
     """The settings of the section at `loc`, which may hold tags of unions."""
     section = _section(shape, loc)
-    return list(section.model_fields) if section else []
+    return [field.alias or name for name, field in section.model_fields.items()] if section else []
 
 
-def _section(kind: Any, loc: Place) -> type[Section] | None:
+def _section(kind: Any, loc: Place) -> type[BaseModel] | None:
     """The section that `loc` leads to from a value of type `kind`, or None."""
-    if isinstance(kind, type) and issubclass(kind, Section):
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
         if loc and loc[0] == _tag(kind):
             loc = loc[1:]
         if not loc:
@@ -156,8 +156,10 @@ def _section(kind: Any, loc: Place) -> type[Section] | None:
     match get_origin(kind):
         case origin if origin is Annotated:
             return _section(arguments[0], loc)
-        case origin if origin is dict:
+        case origin if origin in (dict, Mapping):
             return _section(arguments[1], loc[1:])
+        case origin if origin is tuple:
+            return _section(arguments[0], loc[1:])
         case origin if origin in (Union, UnionType):
             members = [member for member in arguments if member is not NoneType]
             if len(members) > 1:
@@ -170,5 +172,6 @@ def _tag(kind: Any) -> str:
     """What pydantic calls a member of a union in the places of errors."""
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
-    named = kind.model_fields.get("kind") if issubclass(kind, Section) else None
-    return str(get_args(named.annotation)[0]) if named else kind.__name__
+    named = kind.model_fields.get("kind") if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    tags = get_args(named.annotation) if named else ()
+    return str(tags[0]) if tags else kind.__name__

@@ -110,11 +110,11 @@ def test_faults_are_told_in_words_of_the_format(tmp_path: Path) -> None:
     head = "name: tiny\nscorers: [{kind: exact, colour: red}]\ngroups: lang\n"
     assert problems(suite(tmp_path, case(id=""), head=head)) == [
         "suite.yaml: description: is missing",
-        "suite.yaml: scorers.0.exact.colour: there is no such field",
+        "suite.yaml: scorers[0].colour: is not a setting. Known here: kind, name.",
         "suite.yaml: groups: must be a list",
-        "cases.jsonl:1: id: must not be empty",
+        "cases.jsonl:1: id: must not be blank",
     ]
-    assert problems(suite(tmp_path, case(), head="- name\n")) == ["suite.yaml: must be fields with their values"]
+    assert problems(suite(tmp_path, case(), head="- name\n")) == ["suite.yaml: must be a mapping of settings"]
 
 
 def test_of_very_many_problems_the_message_names_some_and_counts_the_rest(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def test_all_problems_come_at_once_with_their_paths(tmp_path: Path) -> None:
         ("quality: {}\n", "quality: asks for nothing: set need or least"),
         ("segments: {at_least_cases: 5}\n", "segments: asks for nothing"),
         ("quality: {least: 0.5, margin: 0.1}\n", "quality: `margin` says how `need` is meant"),
-        ("[1, 2]\n", "valid dictionary"),
+        ("[1, 2]\n", "must be a mapping of settings"),
+        ("quality: {most: 1}\n", "quality.most: is not a setting. Known here: need, margin, least."),
+        ("groups: {lang: {most_gab: 0.1, most_gap: 0.1}}\n", "Did you mean 'most_gap'?"),
         ("quality: [\n", "not YAML"),
     ],
 )
