@@ -16,22 +16,17 @@ truth altogether, `below` those beneath it: where the truth is no difference the
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 from scipy.special import ndtri
 from scipy.stats import beta, bootstrap, t
 
+from benchmarks.scenes import arguments_of, try_scenes
 from evals.statistics.clusters import Row, Units, clustered_error
 from evals.statistics.paired import difference, ratio
 
@@ -166,35 +161,16 @@ def row_of(scene: Scene, found: Sequence[Mapping[str, Bounds]]) -> dict[str, Any
     return row
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=500, help="of each scene; 500 tell 95 %% within 2 (500)")
-    parser.add_argument("--draws", type=int, default=999, help="of each bootstrap; comparisons take 9,999 (999)")
-    parser.add_argument("--seed", type=int, default=1, help="another one makes other runs (1)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
-    lots = np.random.default_rng(arguments.seed)
-    console = Console(stderr=True)
-    rows = []
-    for number, scene in enumerate(SCENES, 1):
-        label = f"scene {number} of {len(SCENES)}"
-        trials = track(range(arguments.trials), label, console=console, disable=not console.is_terminal)
-        rows.append(row_of(scene, [trial(scene, lots, arguments.draws) for _ in trials]))
-    if arguments.json:
-        print(json.dumps({"level": _LEVEL, "trials": arguments.trials, "rows": rows}, indent=2))
-    else:
-        _print(rows)
-    return 0
-
-
-def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    table = Table(title="Share of 95 % intervals that contain the truth")
-    for name in rows[0]:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=140).print(table)
+def main() -> None:
+    arguments = arguments_of(
+        __doc__,
+        trials="500 tell 95 %% within 2",
+        draws="comparisons take 9,999",
+        most_trials=500,
+        most_draws=999,
+    )
+    try_scenes(SCENES, trial, row_of, arguments, {"level": _LEVEL})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -16,10 +16,7 @@ judged, because the dear arm is worth fewer than 30 conversations, count in `jud
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -27,10 +24,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
+from benchmarks.scenes import arguments_of, try_scenes
 from ledger.reports.bootstrap import Clusters, difference, interval, widening
 
 _TRUTH = 0.75
@@ -143,35 +138,16 @@ def row_of(scene: Scene, found: Sequence[Mapping[str, tuple[float, float]] | Non
     return row
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=300, help="of each scene; 300 tell 95 %% within 2.5 (300)")
-    parser.add_argument("--draws", type=int, default=500, help="of each bootstrap; reports take 2,000 (500)")
-    parser.add_argument("--seed", type=int, default=1, help="another one makes other traffic (1)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
-    lots = np.random.default_rng(arguments.seed)
-    console = Console(stderr=True)
-    rows = []
-    for number, scene in enumerate(SCENES, 1):
-        label = f"scene {number} of {len(SCENES)}"
-        trials = track(range(arguments.trials), label, console=console, disable=not console.is_terminal)
-        rows.append(row_of(scene, [trial(scene, lots, arguments.draws) for _ in trials]))
-    if arguments.json:
-        print(json.dumps({"truth": _TRUTH, "confidence": _CONFIDENCE, "rows": rows}, indent=2))
-    else:
-        _print(rows)
-    return 0
-
-
-def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    table = Table(title="Share of 95 % intervals that contain the truth")
-    for name in rows[0]:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=140).print(table)
+def main() -> None:
+    arguments = arguments_of(
+        __doc__,
+        trials="300 tell 95 %% within 2.5",
+        draws="reports take 2,000",
+        most_trials=300,
+        most_draws=500,
+    )
+    try_scenes(SCENES, trial, row_of, arguments, {"truth": _TRUTH, "confidence": _CONFIDENCE})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ from benchmarks.cache_study import encoded
 from benchmarks.routing_cascade import cascade_goals
 from benchmarks.routing_data import Vectors, read_pairs, texts_of
 from benchmarks.routing_goals import decision_times, of_mix, of_pair, of_shares, targets
-from benchmarks.routing_plot import draw
 from benchmarks.routing_study import Splits, known, mixed, unknown
 from benchmarks.targets import table
 from encoder.card import BUILT
 from encoder.session import Session
+from evals.curve_plot import Curve, svg
 
 _NOTES = Console(stderr=True, soft_wrap=True)
 _ENCODED_AT_ONCE = 2048
@@ -53,7 +53,7 @@ def main() -> None:
     with Progress(*columns, console=_NOTES, disable=not _NOTES.is_terminal) as progress:
         report = measured(train, test, given.keep, progress)
     if given.plot:
-        draw(given.plot, report["mix"]["curve"], "Ten pairs as one traffic")
+        given.plot.write_text(_plot(report["mix"]["curve"]), encoding="utf-8")
     del report["mix"]["curve"]
     if given.json:
         for line in (*report["pairs"], *report["unknown"], *report["shares"]):
@@ -138,6 +138,18 @@ def _shown(report: dict[str, Any]) -> str:
             f"| {pair['cpt80']:.3f} | {other['apgr']:.3f} |"
         )
     return "\n".join([*lines, "", table(targets(report["goals"])), "", json.dumps(report["goals"])])
+
+
+def _plot(curves: Mapping[str, Curve]) -> str:
+    """All of them begin and end alike: at either model alone."""
+    curve = next(iter(curves.values()))
+    return svg(
+        curves,
+        {"weak alone": curve[0], "strong alone": curve[-1]},
+        across="share of queries that the strong model answers",
+        up="mean quality",
+        title="Ten pairs as one traffic",
+    )
 
 
 if __name__ == "__main__":

@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 SAME = 0.95
 """Cosine from which two questions are one, unless their `Marks` differ.
 
-Measured with all-MiniLM-L6-v2 on 12,300 questions of seven public sets whose answers are labelled: of the pairs
-that it joins 97 to 98 % have one answer in four of the sets (forum, medical, reading and course questions), 88 and
-72 % in two where only a name differs ("rivers in Texas", "rivers in Alaska"), which no vector tells apart. That
-costs 0.1 to 0.6 % of all questions in the first, 2 and 5 % in the last two. At 0.90 it would be up to 1.7 and 13 %.
+`benchmarks/eval_alike.py` with all-MiniLM-L6-v2, on questions of public sets whose answers are labelled: of the
+pairs that it joins 97 to 100 % have one answer in four of the sets (medical, reading, course and forum questions),
+88 and 72 % in two where only a name differs ("rivers in Texas", "rivers in Alaska"), which no vector tells apart.
+Up to 1 % of all questions of the first are lost by that, 3 and 7 % of the last two. At 0.90 it would be up to 2 and
+18 %.
 """
 RESEMBLING = 0.75
 """Cosine from which questions are of one cluster.
 
-Of the questions of four of those sets that have a twin with the same answer, 77 to 99 % have one as near as this,
-and 7 to 55 % a neighbour with another answer. Too wide a cluster makes intervals too wide, too narrow a one makes
-them too short, which is worse.
+In the same run 77 to 99 % of the questions that have a twin with the same answer have one as near as this, and 3 to
+37 % of all have a nearest neighbour with another answer. Too wide a cluster makes intervals too wide, too narrow a
+one makes them too short, which is worse.
 """
 
 _BLOCK = 512
