@@ -107,16 +107,17 @@ class InProcessTarget:
 
     async def start(self) -> None:
         """Opens everything. Raises TargetFailure, fatal."""
+        ready = False
         try:
             self._house = await asyncio.to_thread(self._built)
             await self._house.open()
             await self._ready(self._house)
+            ready = True
         except START_FAILURES as error:
-            await self.close()
             raise _fatal("cannot_start", f"{self._path} cannot be put to work: {error}") from error
-        except BaseException:
-            await self.close()
-            raise
+        finally:
+            if not ready:
+                await self.close()
 
     async def ask(self, body: Mapping[str, Any], *, fresh: bool = True, model: str = "") -> Answer:
         assert self._house is not None, "start it first"  # noqa: S101

@@ -136,19 +136,22 @@ class _Answering:
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
+        import aiohttp
+
         try:
             response: aiohttp.ClientResponse = await self._request.__aenter__()
-        except Exception as error:
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
             raise self._failure(error) from error
         return response
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        import aiohttp
+
         await self._request.__aexit__(kind, error, trace)
-        if isinstance(error, Exception) and not isinstance(error, TargetFailure):
+        if isinstance(error, aiohttp.ClientError | OSError):
             raise self._failure(error) from error
 
-    def _failure(self, error: Exception) -> Exception:
-        """The TargetFailure that it amounts to; itself where it is none of the network's."""
+    def _failure(self, error: Exception) -> TargetFailure:
         import aiohttp
 
         if isinstance(error, asyncio.TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -161,6 +164,4 @@ class _Answering:
             return TargetFailure("unreachable", f"{self._base_url} is no address. {_LIKELY}", fatal=True)
         if isinstance(error, aiohttp.ClientResponseError):
             return TargetFailure("malformed", "The target did not speak HTTP.", retryable=True)
-        if isinstance(error, aiohttp.ClientError | OSError):
-            return TargetFailure("reset", "The connection broke off before the answer was whole.", retryable=True)
-        return error
+        return TargetFailure("reset", "The connection broke off before the answer was whole.", retryable=True)

@@ -17,10 +17,7 @@ from router.estimates import TokenEstimator
 from router.forecast import Forecast
 from router.setup import Setup
 from router.spending import Spending
-from tests.router.plain import Works, works_over
-
-COST = Decimal("0.000007")
-"""Of 3 + 2 tokens at 1 and 2 dollars a million."""
+from tests.router.plain import COST, Works, works_over
 
 
 class NotedBudgets(LocalBudgets):

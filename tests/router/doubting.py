@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,6 @@ from tests.router.plain import (
     works_over,
 )
 
-COST = Decimal("0.000007")
-"""Of 3 + 2 tokens at 1 and 2 dollars a million."""
 GOOD, BAD, BETTER = "good enough", "rather bad", "much better"
 streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 

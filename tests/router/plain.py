@@ -64,6 +64,8 @@ def chunk(content: str | None = None, *, finish: str | None = None, index: int =
     return event(orjson.dumps({"choices": [{"index": index, "delta": delta, "finish_reason": finish}], **more}))
 
 
+COST = Decimal("0.000007")
+"""Of 3 + 2 tokens at 1 and 2 dollars a million."""
 USAGE = event(orjson.dumps({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}))
 DONE = event(b"[DONE]")
 HELLO_STREAM = (chunk("He"), chunk("llo"), chunk(finish="stop"), USAGE, DONE)

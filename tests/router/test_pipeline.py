@@ -38,6 +38,7 @@ from prompts.book import BookedPrompt
 from router.choice.fixed import FixedChoice
 from router.upstreams.scripted import ScriptedUpstream
 from tests.router.plain import (
+    COST,
     DONE,
     HELLO_STREAM,
     SECRET,
@@ -59,8 +60,6 @@ from tests.router.plain import (
     works_over,
 )
 
-COST = Decimal("0.000007")
-"""Of 3 + 2 tokens at 1 and 2 dollars a million."""
 SCRIPTED = ("echo", "no-usage", "error-500", "error-422", "cut-mid-stream", "slow-tokens-1", "long-2000", "any")
 
 

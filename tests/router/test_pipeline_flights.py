@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from contracts.errors import UpstreamRejected
 from contracts.money import ZERO
 from router.exchange import Reply
 from tests.router.plain import (
+    COST,
     HELLO_STREAM,
     PlainUpstream,
     Script,
@@ -29,9 +29,6 @@ from tests.router.plain import (
     whole,
     works_over,
 )
-
-COST = Decimal("0.000007")
-"""Of 3 + 2 tokens at 1 and 2 dollars a million."""
 
 
 async def crowd(works: Works, bodies: Sequence[Mapping[str, Any]]) -> list[asyncio.Task[Reply]]:

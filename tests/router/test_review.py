@@ -14,7 +14,6 @@ from contracts.ports import CheckTerms, WholeAnswer
 from tests.router.doubting import (
     BAD,
     BETTER,
-    COST,
     GOOD,
     Doubting,
     answer,
@@ -27,7 +26,7 @@ from tests.router.doubting import (
     stream_of,
     streamed,
 )
-from tests.router.plain import PlainUpstream, Script, chat, read_out, whole
+from tests.router.plain import COST, PlainUpstream, Script, chat, read_out, whole
 
 # --- good enough
 

@@ -18,7 +18,6 @@ from router.config import schema
 from tests.router.doubting import (
     BAD,
     BETTER,
-    COST,
     GOOD,
     Doubting,
     answer,
@@ -31,6 +30,7 @@ from tests.router.doubting import (
     streamed,
 )
 from tests.router.plain import (
+    COST,
     DONE,
     QUICK,
     USAGE,

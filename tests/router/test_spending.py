@@ -32,10 +32,11 @@ from ledger.rollups import parts_of
 from router.choice.fixed import FixedChoice
 from router.config import schema
 from router.setup import Setup
-from tests.router.budgeted import COST, Budgeted, at_most, budgeted, taken, usd
+from tests.router.budgeted import Budgeted, at_most, budgeted, taken, usd
 from tests.router.doubting import BAD, BETTER, GOOD, Doubting, answer, said, streamed
 from tests.router.plain import (
     ACME,
+    COST,
     HELLO_STREAM,
     QUICK,
     PlainUpstream,

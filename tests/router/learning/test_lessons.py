@@ -27,6 +27,7 @@ from router.learning.notebook import Notebook, notebook_path
 from router.setup import CacheRule, Learning
 from tests.router.doubting import BAD, BETTER, Doubting, answer
 from tests.router.plain import (
+    COST,
     HELLO_STREAM,
     KEPT,
     UNKEPT,
@@ -42,8 +43,6 @@ from tests.router.plain import (
     works_over,
 )
 
-COST = Decimal("0.000007")
-"""Of 3 + 2 tokens at 1 and 2 dollars a million."""
 RIGHT, WRONG = "The tide turns at noon, as it does each day.", "Nobody has ever seen a lion that could swim."
 FEEDBACK = Learning(reference="large", judge="", same_words=0.8, shadow_share=0.0, max_bytes=1 << 20)
 ALWAYS = dataclasses.replace(FEEDBACK, shadow_share=1.0)
