@@ -54,7 +54,7 @@ def so_far(tally: Tally) -> str:
     score = "" if tally.score is None else f"{tally.quality} {tally.score:.3f}, "
     parts = [f"{score}{dollars(tally.spent)}"]
     if tally.errors:
-        parts.append(f"{tally.errors:,} errors")
+        parts.append(f"{tally.errors:,} error{'s' * (tally.errors > 1)}")
     if tally.unjudged:
         parts.append(f"{tally.unjudged:,} not judged")
     if tally.note:

@@ -18,7 +18,7 @@ from evals.records import Answer
 FILE = "eval-answers.db"
 MOST = 200_000
 """Answers kept, about 200 MB of them; the oldest go first."""
-_LOCKED_S = 1.0
+LOCKED_S = 1.0
 """How long another process may hold the file before this run does without."""
 _AT_ONCE = 64
 """Answers written together, since a transaction costs more than asking a fast target. A killed run loses so many
@@ -35,7 +35,9 @@ class Recall:
     whether that Weir's configuration is still the same.
     """
 
-    def __init__(self, path: Path | None, *, of_weirs: bool = False, most: int = MOST) -> None:
+    def __init__(
+        self, path: Path | None, *, of_weirs: bool = False, most: int = MOST, locked_s: float = LOCKED_S
+    ) -> None:
         self.fault = ""
         self._of_weirs = of_weirs
         self._most = most
@@ -46,7 +48,7 @@ class Recall:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
-            self._file = sqlite3.connect(path, timeout=_LOCKED_S, isolation_level=None)
+            self._file = sqlite3.connect(path, timeout=locked_s, isolation_level=None)
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose answers, never the file
             self._file.execute(_TABLE)

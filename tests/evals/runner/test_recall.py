@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -70,4 +72,27 @@ def test_without_a_file_nothing_is_kept() -> None:
     recall.put("k", ANSWER)
     assert recall.get("k") is None
     assert not recall.fault
+    recall.close()
+
+
+def test_a_file_that_another_holds_is_done_without(tmp_path: Path) -> None:
+    path = tmp_path / "answers.db"
+    Recall(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        recall = Recall(path, locked_s=0.01)
+        recall.put("k", ANSWER)
+        recall.close()
+    assert "locked" in recall.fault
+    assert recall.get("k") is None
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_anew(tmp_path: Path) -> None:
+    path = tmp_path / "answers.db"
+    Recall(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("INSERT INTO answers VALUES ('k', '{', 0)")
+    recall = Recall(path)
+    assert recall.get("k") is None
+    assert "all are asked for" in recall.fault
     recall.close()
