@@ -25,7 +25,7 @@ import orjson
 import uvloop
 
 from ledger.writer_report import WriterReport, write_report
-from system.files import try_lock
+from system.files import is_closed, try_lock
 
 if TYPE_CHECKING:
     from ledger.writer import Writer
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 LOCK = "writer.lock"
 _REPORT_S = 1.0
 _DYING_S = 0.05
+_CLOSING_S = 5.0
+"""Bounds the wait for a process that is dead: soon another may have its number."""
 
 
 def main() -> None:
@@ -89,10 +91,16 @@ async def _end(server: int) -> None:
     loop.remove_reader(sys.stdin.fileno())
     if sys.stdin.buffer.read(1):
         return
-    parent = server
-    while parent == server:  # a dying process closes one file after another, and only then is its child orphaned
-        await asyncio.sleep(_DYING_S)
-        parent = os.getppid()
+    await asyncio.to_thread(_wait_until_closed, server)
+
+
+def _wait_until_closed(server: int) -> None:
+    while os.getppid() == server:
+        time.sleep(_DYING_S)
+    # Its child may be orphaned by one thread of a dying process while another has not closed the files yet.
+    until = time.monotonic() + _CLOSING_S
+    while not is_closed(server) and time.monotonic() < until:
+        time.sleep(_DYING_S)
 
 
 async def _within(task: asyncio.Task[None], seconds: float) -> bool:

@@ -20,6 +20,16 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+def is_closed(pid: int) -> bool:
+    """Whether a process that was killed has let go of its files, and their locks: no thread of it is left that
+    could still hold them. Where a system does not tell, it is taken to have."""
+    try:
+        stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return True
+    return all(stat.rpartition(")")[2].split()[0] in "ZX" for stat in stats)
+
+
 def is_at(fd: int, path: Path) -> bool:
     """Whether the name leads to the open file."""
     try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from system.files import is_at, replace_file, try_lock, write_new
+from system.files import is_at, is_closed, replace_file, try_lock, write_new
 
 
 def test_a_lock_is_had_once(tmp_path: Path) -> None:
@@ -60,3 +62,26 @@ def test_a_file_is_for_its_owner_unless_others_may_read_it(tmp_path: Path) -> No
     for mode, name in ((0o600, "own"), (0o644, "shared")):
         replace_file(tmp_path / name, b"", mode)
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+
+
+def test_a_process_has_let_go_of_its_files_once_none_of_its_threads_is_left(tmp_path: Path) -> None:
+    """A zombie has; one that lives, and one of whose threads has not ended, have not."""
+    path = tmp_path / "file"
+    program = (
+        "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    mine = os.open(path, os.O_RDWR | os.O_CREAT)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert not is_closed(process.pid)
+        assert not try_lock(mine)
+        process.kill()
+        while not is_closed(process.pid):
+            pass
+        assert Path(f"/proc/{process.pid}").exists(), "nobody has asked for its status yet"
+        assert try_lock(mine)
+    assert is_closed(process.pid)
+    os.close(mine)
