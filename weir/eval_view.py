@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import webbrowser
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def view(folder: Path, port: int, host: str, open_it: bool) -> None:
         click.echo(f"{viewer.url} shows the runs in {folder}. Ctrl-C ends it.")
         if open_it:
             webbrowser.open(viewer.url)
+        # A shell that starts it in the background has it ignore Ctrl-C, and so also who sends it that signal later.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             viewer.serve_forever()
         except KeyboardInterrupt:
