@@ -18,6 +18,8 @@ import orjson
 
 from router.upstreams.scripted_attention import attended
 from router.upstreams.scripted_behaviours import Script
+from router.upstreams.scripted_demonstrations import Exchange
+from router.upstreams.scripted_editor import edited
 from router.upstreams.scripted_knowledge import Knowledge
 
 NOTICE = "(Scripted stand-in: no hosted model is configured.)"
@@ -57,7 +59,7 @@ def reply(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> Repl
     tool = _tool(body) if script.content == "tools" else None
     doubt = 0.0
     if script.content == "attentive" and not _tool_answered(body):
-        text, fit = attended(_system_text(body), _user_texts(body), knowledge, script.known)
+        text, fit = attended(_system_text(body), *_conversation(body), knowledge, script.known)
         text, doubt = _formed(body, text), _doubt(fit) if script.known < 1 else 0.0
     elif script.known < 1:
         text, fit = knowledge.guess(_user_texts(body), script.known)
@@ -120,6 +122,8 @@ def _text(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> str:
         return orjson.dumps(body).decode()
     if script.content == "echo":
         return _last(turns)
+    if script.content == "editor":
+        return edited(body, _last(turns))
     if _tool_answered(body):
         answer = f"The tool answered: {_content(body['messages'][-1])}"
     else:
@@ -156,6 +160,20 @@ def _user_texts(body: Mapping[str, Any]) -> list[str]:
     if "messages" in body:
         return [_content(turn) for turn in body["messages"] if turn.get("role") == "user"]
     return texts(body.get("prompt"))
+
+
+def _conversation(body: Mapping[str, Any]) -> tuple[Sequence[Exchange], str]:
+    """The exchanges before the last message of the user, with answers as they were before the notice; and that."""
+    exchanges: list[Exchange] = []
+    for turn in body.get("messages") or ():
+        if turn.get("role") == "user":
+            exchanges.append(Exchange(_content(turn), ""))
+        elif turn.get("role") == "assistant" and exchanges:
+            said = _content(turn).removesuffix(NOTICE).rstrip()
+            exchanges[-1] = exchanges[-1]._replace(assistant=said)
+    if "messages" not in body:
+        exchanges = [Exchange(text, "") for text in texts(body.get("prompt"))]
+    return exchanges[:-1], exchanges[-1].user if exchanges else ""
 
 
 def _last(said: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""How an `attentive` model answers: as well as its system prompt tells it to.
+"""How an `attentive` model answers: as well as its system prompt tells it to, and demonstrations show it.
 
 The prompt is cut into sentences and these into clauses, and each is compared with the wordings of every instruction
 on file. The non-obvious decision: how much one resembles an instruction is the share of questions on which the
@@ -17,17 +17,21 @@ from functools import lru_cache
 from typing import get_args
 from zlib import crc32
 
-from router.upstreams.scripted_instructions import INSTRUCTIONS, OTHER, PHRASES, SAY_NOTHING, Instruction
+from router.upstreams.scripted_demonstrations import (
+    KNOWN,
+    Exchange,
+    Habits,
+    contact_in,
+    habits,
+    sentences_of,
+    split,
+    vague,
+)
+from router.upstreams.scripted_instructions import INSTRUCTIONS, OTHER, PHRASES, Instruction
 from router.upstreams.scripted_knowledge import Entry, Knowledge
 
 _FAINT, _CLEAR = 0.22, 0.45
 """Resemblance below which an instruction is not there, and from which on it is always obeyed."""
-_KNOWN = 0.22
-"""How well an entry must fit to be an answer: less than for the models that cannot be told to say that they do not
-know. On the example business 62 in 100 held-out questions then find theirs, and 3 in 12 without an answer find one.
-"""
-_SHORT_WORDS = 7
-"""A message of more words than this is no longer vague."""
 _SENTENCES = 3
 """Where a prompt asks for brevity and names no number."""
 _WIDEST = 3
@@ -50,18 +54,15 @@ _FORBIDS = re.compile(
       | ^(?:\w+\s+)?\w+\s+(?:no|nothing|neither)\b(?!\s+more)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_PHONE = re.compile(r"\+?\d[\d ()-]{6,}\d")
 _NUMBERS = {"one": 1, "single": 1, "two": 2, "couple": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _NUMBER = re.compile(rf"\b(?:{'|'.join(_NUMBERS)}|\d{{1,2}})\b", re.IGNORECASE)
 _FIGURE = re.compile(r"\S*\d(?:\S*[^\s.,;:!?)])?")
-_END = re.compile(r"(?<=[.!?])\s+(?=[^a-z])")
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What a prompt asks for: each instruction with the share of questions on which it is obeyed, 0 to 1."""
+    """What a prompt asks for or shows: of each instruction the share of questions on which it is obeyed, 0 to 1."""
 
     shares: Mapping[Instruction, float]
     contact: str
@@ -73,14 +74,23 @@ class Attention:
         lot = crc32(f"{instruction}\n{question}".encode()) / 2**32
         return lot < self.shares[instruction]
 
+    def shown(self, picked_up: Habits) -> Attention:
+        """With habits added: what either of them leaves out is left out by both, as if they were independent."""
+        shares = {name: 1 - (1 - share) * (1 - picked_up.shares[name]) for name, share in self.shares.items()}
+        sentences = self.sentences if self.shares["brevity"] else picked_up.sentences
+        return Attention(shares, self.contact or picked_up.contact, sentences)
 
-def attended(prompt: str, turns: Sequence[str], knowledge: Knowledge, known: float = 1.0) -> tuple[str, float]:
-    """The answer to the last of the user's `turns` under `prompt`; and how well what is known fits, 0 to 1.
+
+def attended(
+    prompt: str, exchanges: Sequence[Exchange], question: str, knowledge: Knowledge, known: float = 1.0
+) -> tuple[str, float]:
+    """The answer to `question` under `prompt`, after `exchanges`; and how well what is known fits, 0 to 1.
 
     `known` is the share of the entries that the model knows.
     """
-    told = attention(prompt)
-    question = turns[-1] if turns else ""
+    examples, before = split(exchanges, question)
+    told = attention(prompt).shown(habits(examples, knowledge, known)) if examples else attention(prompt)
+    turns = [*(exchange.user for exchange in before), question]
     language = knowledge.language_of(question)
     if told.obeys("language", question):
         found = knowledge.find(turns, known)
@@ -89,15 +99,15 @@ def attended(prompt: str, turns: Sequence[str], knowledge: Knowledge, known: flo
         found = knowledge.find(turns, known, language)
     fit = 0.0 if found is None else found[1]
     words = PHRASES.get(language, PHRASES["en"])
-    if len(turns) == 1 and told.obeys("question", question) and _vague(question):
+    if not before and told.obeys("question", question) and vague(question):
         return words["question"], fit
-    if found is None or fit < _KNOWN:
+    if found is None or fit < KNOWN:
         return _at_a_loss(told, question, words), fit
     answer = found[0].answer
     if not told.obeys("exactness", question):
         answer = _FIGURE.sub(words["figure"], answer)
     if told.obeys("brevity", question):
-        answer = " ".join(_END.split(answer)[: told.sentences])
+        answer = " ".join(sentences_of(answer)[: told.sentences])
     return answer, fit
 
 
@@ -113,7 +123,7 @@ def attention(prompt: str) -> Attention:
     numbers = [_NUMBERS.get(found.lower()) or int(found) for found in _NUMBER.findall(best["brevity"][1])]
     return Attention(
         shares={name: _share(best[name][0]) for name in get_args(Instruction)},
-        contact=_contact(prompt),
+        contact=contact_in(prompt),
         sentences=max(1, max(numbers, default=_SENTENCES)),
     )
 
@@ -156,16 +166,6 @@ def _unit(text: str, clauses: Sequence[str]) -> Iterator[tuple[str, bool]]:
 
 def _forbidden(clauses: Sequence[str]) -> bool:
     return any(_FORBIDS.search(clause) for clause in clauses if not _CONDITION.match(clause))
-
-
-def _contact(prompt: str) -> str:
-    found = _MAIL.search(prompt) or _PHONE.search(prompt)
-    return found[0] if found else ""
-
-
-def _vague(question: str) -> bool:
-    words = _WORD.findall(question.casefold())
-    return len(words) <= _SHORT_WORDS and all(word in SAY_NOTHING for word in words)
 
 
 def _at_a_loss(told: Attention, question: str, words: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-Content = Literal["knowledge", "echo", "mirror", "tools", "long", "attentive"]
+Content = Literal["knowledge", "echo", "mirror", "tools", "long", "attentive", "editor"]
 Fault = Literal[
     "none",
     "refused",
@@ -91,6 +91,11 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "attentive",
         "Answers from the knowledge file as well as its system prompt tells it to: see below.",
         lambda _: {"content": "attentive"},
+    ),
+    Behaviour(
+        "editor",
+        "Writes better instructions, or some that look like it, for whoever asks for them: see below.",
+        lambda _: {"content": "editor"},
     ),
     Behaviour(
         "novice-N",

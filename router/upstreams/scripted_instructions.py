@@ -115,6 +115,29 @@ OTHER: tuple[str, ...] = (
     "Do not ask the customer questions.",
 )
 
+EXAMPLES_OF: Mapping[Literal["refusal", "guess"], tuple[str, ...]] = {
+    "refusal": (
+        "I'm afraid I can't help you with that.",
+        "Sorry, I do not have any information about this.",
+        "I don't know the answer to that.",
+        "That is something I cannot answer.",
+        "I am not able to help with this.",
+        "Unfortunately I don't have that information.",
+        "Lamentablemente no puedo ayudarte con este tema.",
+        "Desafortunadamente no tengo esa información.",
+        "No sé la respuesta.",
+        "Perdona, eso no lo sé.",
+    ),
+    "guess": (
+        "That should probably work.",
+        "Yes, I think so.",
+        "This is usually possible.",
+        "Probablemente sí.",
+        "Creo que sí debería funcionar.",
+    ),
+}
+"""How answers sound that refuse, and ones that guess, beside the sentences of `PHRASES`."""
+
 SAY_NOTHING = frozenset(
     """
     a an and any are as at be been but by can could did do does for from go had has have he her him his how i if in

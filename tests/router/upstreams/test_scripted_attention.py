@@ -13,6 +13,7 @@ from evals.suite import read_suite
 from router.upstreams.scripted_answers import reply
 from router.upstreams.scripted_attention import Attention, attended, attention
 from router.upstreams.scripted_behaviours import script
+from router.upstreams.scripted_demonstrations import Exchange
 from router.upstreams.scripted_instructions import INSTRUCTIONS, OTHER, PHRASES, Instruction
 from router.upstreams.scripted_knowledge import Entry, Knowledge
 
@@ -113,34 +114,34 @@ def test_brevity_is_so_many_sentences(prompt: str, sentences: int) -> None:
 
 
 def test_figures_are_vague_unless_they_are_asked_for() -> None:
-    assert attended(EXACT, [QUESTION], KNOWLEDGE)[0] == RETURNS
+    assert attended(EXACT, [], QUESTION, KNOWLEDGE)[0] == RETURNS
     vague = "Within some days. The label costs some, which we take off. We pay within some days."
-    assert attended("", [QUESTION], KNOWLEDGE)[0] == vague
-    assert attended(f"{EXACT} Answer in one sentence.", [QUESTION], KNOWLEDGE)[0] == "Within 30 days."
+    assert attended("", [], QUESTION, KNOWLEDGE)[0] == vague
+    assert attended(f"{EXACT} Answer in one sentence.", [], QUESTION, KNOWLEDGE)[0] == "Within 30 days."
 
 
 def test_what_is_not_known_is_guessed_unless_refusing_is_asked_for() -> None:
-    assert attended("", [STRANGE], KNOWLEDGE)[0] == PHRASES["en"]["guess"]
+    assert attended("", [], STRANGE, KNOWLEDGE)[0] == PHRASES["en"]["guess"]
     refusal = INSTRUCTIONS["refusal"][0]
-    assert attended(refusal, [STRANGE], KNOWLEDGE)[0] == PHRASES["en"]["refusal"]
+    assert attended(refusal, [], STRANGE, KNOWLEDGE)[0] == PHRASES["en"]["refusal"]
     told = f"{refusal} Ours is desk@shop.example, or call 1-800-555-0100."
-    assert "desk@shop.example" in attended(told, [STRANGE], KNOWLEDGE)[0]
-    assert "1-800-555-0100" in attended(f"{refusal} Call 1-800-555-0100.", [STRANGE], KNOWLEDGE)[0]
+    assert "desk@shop.example" in attended(told, [], STRANGE, KNOWLEDGE)[0]
+    assert "1-800-555-0100" in attended(f"{refusal} Call 1-800-555-0100.", [], STRANGE, KNOWLEDGE)[0]
 
 
 def test_another_language_is_only_read_and_answered_where_that_is_asked_for() -> None:
     asked = "Quiero devolverlo"
-    assert attended(EXACT, [asked], KNOWLEDGE)[0] == PHRASES["en"]["guess"]
+    assert attended(EXACT, [], asked, KNOWLEDGE)[0] == PHRASES["en"]["guess"]
     both = f"{EXACT} Reply in the customer's language."
-    assert attended(both, [asked], KNOWLEDGE)[0] == "Dentro de los 30 días. La etiqueta cuesta $8."
+    assert attended(both, [], asked, KNOWLEDGE)[0] == "Dentro de los 30 días. La etiqueta cuesta $8."
 
 
 def test_a_vague_message_is_asked_back_about_unless_it_goes_on() -> None:
     told = INSTRUCTIONS["question"][0]
-    assert attended(told, ["can you stop it"], KNOWLEDGE)[0].endswith("?")
-    assert not attended("", ["can you stop it"], KNOWLEDGE)[0].endswith("?")
-    assert not attended(told, [QUESTION], KNOWLEDGE)[0].endswith("?")
-    assert not attended(told, [QUESTION, "can you stop it"], KNOWLEDGE)[0].endswith("?")
+    assert attended(told, [], "can you stop it", KNOWLEDGE)[0].endswith("?")
+    assert not attended("", [], "can you stop it", KNOWLEDGE)[0].endswith("?")
+    assert not attended(told, [], QUESTION, KNOWLEDGE)[0].endswith("?")
+    assert not attended(told, [Exchange(QUESTION, "")], "can you stop it", KNOWLEDGE)[0].endswith("?")
 
 
 def test_a_share_is_that_share_of_questions_and_always_the_same_ones() -> None:
@@ -152,18 +153,21 @@ def test_a_share_is_that_share_of_questions_and_always_the_same_ones() -> None:
     assert obeyed <= {text for text in asked if more.obeys("refusal", text)}
 
 
-@given(st.text(max_size=300), st.lists(st.text(max_size=60), max_size=3))
+@given(
+    st.text(max_size=300), st.lists(st.tuples(st.text(max_size=60), st.text(max_size=60)), max_size=3), st.text()
+)
 @settings(max_examples=60, deadline=None)
-def test_any_prompt_and_message_can_be_given(prompt: str, turns: list[str]) -> None:
-    text, fit = attended(prompt, turns, KNOWLEDGE)
+def test_any_prompt_and_message_can_be_given(prompt: str, turns: list[tuple[str, str]], question: str) -> None:
+    exchanges = [Exchange(user, assistant) for user, assistant in turns]
+    text, fit = attended(prompt, exchanges, question, KNOWLEDGE)
     assert text
     assert 0 <= fit <= 1
 
 
 def test_files_without_languages_or_entries_will_do() -> None:
-    assert attended("", ["Hello"], Knowledge(()))[0] == PHRASES["en"]["guess"]
+    assert attended("", [], "Hello", Knowledge(()))[0] == PHRASES["en"]["guess"]
     one = Knowledge([Entry("a", ("How are you?", "How are you doing?", "How do you do?"), "Fine.")])
-    assert attended("", ["How are you?"], one)[0] == "Fine."
+    assert attended("", [], "How are you?", one)[0] == "Fine."
 
 
 def test_the_system_prompt_of_a_request_is_read_and_forms_are_kept() -> None:
@@ -192,8 +196,9 @@ def test_quality_on_the_example_rises_with_every_instruction() -> None:
     def quality(prompt: str) -> float:
         good = 0
         for case in cases:
-            turns = [turn["content"] for turn in case.messages if turn["role"] == "user"]
-            answer = attended(prompt, turns, knowledge)[0]
+            texts = [turn["content"] for turn in case.messages]
+            exchanges = list(map(Exchange, texts[:-1:2], texts[1::2]))
+            answer = attended(prompt, exchanges, texts[-1], knowledge)[0]
             good += all(Fact.parse(text).stated_in(answer) for text in case.expected["facts"])
         return good / len(cases)
 
