@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -314,14 +314,41 @@ class EventArchive(Protocol):
 
 
 class Prompt(Protocol):
-    """An immutable version of a system prompt, with the rule by which it meets what the client sent."""
+    """An immutable version of a prompt, its slots filled, with the rule by which it meets what the client sent."""
 
     @property
     def version(self) -> str:
-        """Hash of text and rule: equal exactly where the prompt does the same."""
+        """Hash of what it does before slots are filled: the registry's name for it, in headers and events."""
+
+    @property
+    def rendering(self) -> str:
+        """What answers depend on: the version, and a hash of what its slots are filled with."""
 
     def apply(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
         """`body` with this prompt in it; `body` itself where nothing changes. Never changes what it is given."""
+
+
+class Prompts(Protocol):
+    """What of the prompts concerns one route."""
+
+    def of(self, tenant: str, lot: float) -> Prompt | None:
+        """The version in force for a request of `tenant` that begins now; None where it has no prompt.
+
+        `lot`, at least 0 and below 1, says whether it gets a canary. Raises nothing, and is asked once a request.
+        """
+
+
+class PromptStore(Protocol):
+    """Versions of prompts that were stored, and which of them were promoted."""
+
+    def stamp(self) -> Hashable:
+        """Another value whenever something was promoted or taken back, whoever did it. Costs microseconds."""
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """Alias to version, of the prompt of that name. Raises OSError, or ValueError where they are damaged."""
+
+    def content(self, name: str, version: str) -> bytes:
+        """What was stored under it, found to be whole. Raises OSError, or ValueError where it is not."""
 
 
 class Query(Struct, frozen=True, kw_only=True):

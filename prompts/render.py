@@ -1,4 +1,6 @@
-"""Merges a system prompt with the messages that a client sent. Pure, and never changes what it is given.
+"""Merges a prompt with the messages that a client sent. Pure, and never changes what it is given.
+
+This is the only place where a prompt becomes messages: what is optimised and what is served pass through it alike.
 
 Instructions are messages with the role `system` or `developer`. Many chat templates accept only one of them, and
 only at the start, so a prompt is joined to an instruction that is there rather than sent as another message:
@@ -11,7 +13,8 @@ only at the start, so a prompt is joined to an instruction that is there rather 
 | `only-if-absent` | is sent only where there is no instruction at all                                           |
 
 Where there is no instruction to join, the prompt becomes a message of its own in front of the conversation.
-Instructions after the first turn belong to the conversation: only `replace` touches them.
+Instructions after the first turn belong to the conversation: only `replace` touches them. Demonstrations, questions
+with the answers they should get, stand between the opening instructions and the conversation.
 """
 
 from __future__ import annotations
@@ -27,8 +30,23 @@ _INSTRUCTING = ("system", "developer")
 _GAP = "\n\n"
 
 
-def render(messages: Sequence[Message], text: str, rule: MergeRule) -> Sequence[Message]:
-    """`messages` with the prompt `text` merged in by `rule`; `messages` itself where nothing changes."""
+def render(
+    messages: Sequence[Message], text: str, rule: MergeRule, demonstrations: Sequence[Message] = ()
+) -> Sequence[Message]:
+    """`messages` with a prompt merged in by `rule`; `messages` itself where nothing changes.
+
+    `text` are its instructions; `demonstrations` its messages of users and answers, in turn.
+    """
+    if rule == "only-if-absent" and any(map(_instructs, messages)):
+        return messages
+    merged = _merged(messages, text, rule)
+    if not demonstrations:
+        return merged
+    opening = sum(1 for _ in takewhile(_instructs, merged))
+    return [*merged[:opening], *demonstrations, *merged[opening:]]
+
+
+def _merged(messages: Sequence[Message], text: str, rule: MergeRule) -> Sequence[Message]:
     match rule:
         case "prepend":
             if messages and _instructs(messages[0]):
@@ -44,9 +62,6 @@ def render(messages: Sequence[Message], text: str, rule: MergeRule) -> Sequence[
                 rest = [message for message in messages if not _instructs(message)]
                 rendered = [{"role": instructions[0]["role"], "content": text}, *rest]
                 return messages if rendered == messages else rendered
-        case "only-if-absent":
-            if any(map(_instructs, messages)):
-                return messages
     return [{"role": "system", "content": text}, *messages]
 
 

@@ -9,29 +9,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from contracts.artefacts import version_of
 from registry.faults import NotAccepted
 from system.files import sync_folder, write_new
 
-CARD = "card.json"
 LARGEST = 256 << 20
 """Bytes of an artefact, its files and its card together: it is held in memory to be hashed."""
-_HASH_BYTES = 8
 _NEW, _BROKEN = ".new-", ".broken-"
-
-
-def version_of(contents: Mapping[str, bytes]) -> str:
-    """The name of a content, its card included: 16 hex digits of BLAKE2b over names and bytes, by name."""
-    digest = blake2b(digest_size=_HASH_BYTES)
-    for name in sorted(contents):
-        for part in (name.encode(), contents[name]):
-            digest.update(len(part).to_bytes(8))
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def stored_version(folder: Path) -> str | None:

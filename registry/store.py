@@ -23,13 +23,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from contracts.artefacts import CARD, PREVIOUS, PRODUCTION, version_of
 from registry.change_log import ChangeLog
-from registry.contents import CARD, LARGEST, canonical, store, stored_version, version_of
+from registry.contents import LARGEST, canonical, store, stored_version
 from registry.disk import locked, make_folder
 from registry.faults import Damaged, NotAccepted, NotThere
 from system.files import replace_file
-
-PRODUCTION, CANARY, PREVIOUS = "production", "canary", "previous"
 
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,299}")

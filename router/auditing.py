@@ -57,6 +57,7 @@ class Audits:
             request_id=new_request_id(),
             arrived=time.perf_counter(),
             purpose="audit",
+            prompt=exchange.prompt,  # of another version, another answer would not be a wrong one
             left={},
         )
         self._errands.send(self._ask(again, finding), "audit")

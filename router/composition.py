@@ -17,13 +17,14 @@ import orjson
 from cache.limits import AcceptanceLimits, SemanticLimits
 from cache.refusals import phrases
 from cache.room import VERIFIER, CacheSettings
-from contracts.ports import CacheRules, Keyring, Policy, Prices, SemanticRules, Upstream
+from contracts.artefacts import CARD
+from contracts.ports import CacheRules, Keyring, Policy, Prices, PromptStore, SemanticRules, Upstream
 from contracts.records import DIRECT, Key
 from encoder.address import socket_path
 from encoder.card import BUILT, EncoderFault, read_card
 from ledger.prices import GpuRate, LongRates, PriceList, PriceRule, PricesUnknown, TokenRates
-from prompts.book import PromptBook
-from registry.contents import CARD
+from prompts.book import Booked, PromptBook, RoutePrompts
+from prompts.prompt import BookedPrompt
 from registry.faults import NotThere, RegistryFault
 from registry.routers import ROUTER, artefact_name
 from registry.store import Registry
@@ -174,8 +175,29 @@ def _figures(price: TokenPrice | GpuPrice) -> dict[str, Any]:
     return {name: value for name, value in price if name != "currency"}
 
 
-def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts) -> Setup:
-    """What `loaded` amounts to, with the upstreams of a fleet that has sailed with it."""
+def book_of(loaded: Loaded, store: PromptStore, pinned: Mapping[str, BookedPrompt]) -> PromptBook:
+    """The configuration's prompts; `pinned` versions are in force whatever `store` says."""
+    settings = loaded.config.prompts
+    return PromptBook(
+        {
+            name: Booked(file=prompt, slots=settings[name].slots, canary_share=settings[name].canary_share)
+            for name, prompt in loaded.prompts.items()
+        },
+        store,
+        tenants={name: tenant.slots for name, tenant in loaded.config.tenants.items()},
+        pinned=pinned,
+    )
+
+
+def _prompts_of(name: str, route: schema.Route, config: schema.Config, book: PromptBook) -> RoutePrompts | None:
+    own = {
+        tenant: settings.prompts[name] for tenant, settings in config.tenants.items() if name in settings.prompts
+    }
+    return RoutePrompts(book, route.prompt or "", own) if route.prompt or own else None
+
+
+def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts, book: PromptBook) -> Setup:
+    """What `loaded` amounts to, with its `book` and the upstreams of a fleet that has sailed with it."""
     config = loaded.config
     deployments = {
         name: Deployment(
@@ -183,7 +205,6 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts) -
         )
         for name, model in config.models.items()
     }
-    book = PromptBook({name: (loaded.folder / p.file, p.merge) for name, p in config.prompts.items()})
 
     def plan(shown_as: str, route: schema.Route, policy: Policy) -> Plan:
         return Plan(
@@ -194,7 +215,7 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts) -
                 for model in route.candidates
             ),
             policy=policy,
-            prompt=book[route.prompt] if route.prompt else None,
+            prompts=_prompts_of(shown_as, route, config, book),
             cache=CacheRule(
                 enabled=route.cache.enabled,
                 ttl_s=route.cache.ttl_seconds,

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from contracts.ports import Prompt, TokenCounter
 from contracts.usage import TokenUsage
 
 BYTES_PER_TOKEN = 4
@@ -93,6 +94,11 @@ class TokenEstimator:
                 return True
         _log.info("tokens are estimated from bytes: %s is not on this disk", _ENCODING)
         return False
+
+
+def prompt_tokens(prompt: Prompt, tokens: TokenCounter) -> int:
+    """About how many a prompt adds to each request, with its instructions and demonstrations."""
+    return tokens.estimate(prompt.apply({"messages": []}, "chat/completions"), "").prompt
 
 
 def table_folders() -> list[Path]:

@@ -10,11 +10,11 @@ from msgspec import Struct
 from msgspec import field as struct_field
 
 from contracts.budgets import Left
-from contracts.ports import CacheTerms, Finding, Query
+from contracts.ports import CacheTerms, Finding, Prompt, Query
 from contracts.records import Endpoint, Key, Purpose
 from contracts.request import ModelRequest
-from router.counterfactual import SESSION
 from router.flights import Flight
+from router.lots import SESSION
 from router.setup import Plan, Setup
 from router.spending import Purse
 from router.trail import Trail
@@ -33,6 +33,8 @@ class Incoming(Struct, frozen=True, kw_only=True):
     request_id: str
     arrived: float
     purpose: Purpose = "serve"
+    prompt: Prompt | None = None
+    """In the place of what its route has in force: of an audit, or one that the messages hold already."""
     left: MutableMapping[str, Left] = struct_field(default_factory=dict)
     """What the budgets that can refuse it have left, by name; filled in on the way, also to an error."""
 
@@ -48,6 +50,8 @@ class Exchange:
     trail: Trail
     terms: CacheTerms
     body: Mapping[str, Any] = field(default_factory=dict)
+    prompt: Prompt | None = None
+    """What `body` was rendered with. Taken once, so that nothing promoted meanwhile is mixed in."""
     cache_key: bytes = b""
     revision: int = 0
     """What had been invalidated when this began."""

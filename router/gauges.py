@@ -33,6 +33,18 @@ def wire_gauges(house: House) -> None:
     wire_choice(metrics, house.choice, lambda: house.lessons)
     _wire_ledger(house)
     metrics.labelled_gauge(
+        "weir_prompt_in_force",
+        "1 for a version of a prompt that requests get now, by where it comes from: file, registry or canary.",
+        ("prompt", "version", "source"),
+        lambda: dict.fromkeys(house.book.in_force(), 1.0),
+    )
+    metrics.labelled_gauge(
+        "weir_prompt_outdated",
+        "1 while a prompt must be optimised again, as the models it was measured with are not those that answer.",
+        "prompt",
+        house.prompt_watch.readings,
+    )
+    metrics.labelled_gauge(
         "weir_upstream_connections",
         "Open connections to an upstream.",
         "upstream",

@@ -52,7 +52,13 @@ class Keeping:
         finding, tenant = exchange.finding, exchange.trail.tenant
         asked = finding is not None and bool(finding.hard_key)
         filing = exchange.plan.filing(
-            tenant, stored.model, exchange.request.asked, exchange.terms.tags, exchange.revision, asked
+            tenant,
+            stored.model,
+            exchange.prompt,
+            exchange.request.asked,
+            exchange.terms.tags,
+            exchange.revision,
+            asked,
         )
         self._cache.store(exchange.cache_key, stored, filing)
         if finding is not None and asked and self._semantic is not None:

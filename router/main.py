@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cache.room import CacheRoom
@@ -25,6 +25,8 @@ from ledger.keys import MemoryKeyring
 from ledger.prices import PricesUnknown
 from ledger.snapshot import Snapshot
 from ledger.spool import Spool
+from prompts.prompt import BookedPrompt
+from registry.prompts import StoredPrompts
 from registry.store import Registry
 from router.alerts import Alerts
 from router.auditing import Audits
@@ -38,6 +40,7 @@ from router.choice.parts import ChoiceParts
 from router.choice.promotions import Promotions
 from router.choice.sessions import Sessions
 from router.composition import (
+    book_of,
     cache_settings,
     declared_keys,
     encoder_of,
@@ -61,6 +64,7 @@ from router.learning.notebook import Notebook
 from router.metrics import Metrics
 from router.permits import Permits
 from router.pipeline import Pipeline
+from router.prompt_watch import PromptWatch
 from router.server import is_loopback
 from router.spending import Spending
 from router.station import Station, Word
@@ -91,6 +95,7 @@ class House:
     """One running Weir, or one of its workers. `bound_to` is its address: demo keys work on loopback only.
 
     Several workers share `state` and count their `permits` together; `tell` has the other ones do something.
+    `pinned` prompts are in force in place of those of the configuration of that name, promoted or not.
     """
 
     def __init__(
@@ -104,6 +109,7 @@ class House:
         workers: int = 1,
         permits: Permits | None = None,
         tell: Callable[[Word], None] = lambda _: None,
+        pinned: Mapping[str, BookedPrompt] | None = None,
     ) -> None:
         config = loaded.config
         self.worker, self.workers = worker, workers
@@ -128,15 +134,16 @@ class House:
         self.cache = CacheRoom(cache_settings(loaded, state, worker, workers), self.encoder)
         self.audits: Audits | None = None
         self.registry = Registry(state / "registry")
+        self._pinned = pinned or {}
+        self.book = book_of(loaded, StoredPrompts(self.registry), self._pinned)
         self.choice = ChoiceParts(
             encoder=self.encoder,
             sessions=Sessions(state / "sessions") if any(map(learns, config.routes.values())) else None,
         )
         self.notebook = Notebook(state)
         self.lessons: Lessons | None = None
-        self.promotions = Promotions(
-            self.registry.revision, self.choice.refresh, every_s=config.server.reload_seconds
-        )
+        self.prompt_watch = PromptWatch(lambda: self.in_force, self.registry)
+        self.promotions = Promotions(self.registry.revision, self._promoted, every_s=config.server.reload_seconds)
         self.breakers = Breakers(config.breaker)
         self.permits = permits or Permits(config.server.max_concurrent)
         self.recent = RecentDecisions(config.server.recent_decisions)
@@ -178,7 +185,7 @@ class House:
         await self.fleet.sail(self._loaded)
         self.choice.places = head_places(self._loaded, self.registry)
         self.pipeline = Pipeline(
-            setup_of(self._loaded, self.fleet, prices, self.choice),
+            setup_of(self._loaded, self.fleet, prices, self.choice, self.book),
             keys=self.keys,
             cache=self.cache.answers,
             semantic=self.cache.semantic,
@@ -255,6 +262,12 @@ class House:
         if self.choice.sessions is not None:
             self.choice.sessions.close()
 
+    def _promoted(self) -> None:
+        """At the start, and whenever something was promoted; in a thread."""
+        self.choice.refresh()
+        if self.worker == 0:  # once is enough
+            self.prompt_watch.tell()
+
     async def take(self, loaded: Loaded) -> None:
         """Put a new configuration in force; requests under way end with the old one. Raises what `open` raises."""
         prices = prices_of(loaded)  # before anything is started: this is what a new model lacks most often
@@ -262,9 +275,10 @@ class House:
         require_counters(counted_as_now, self.workers)
         gone = await self.fleet.sail(loaded)
         self.choice.places = head_places(loaded, self.registry)
-        # What was learned, and the prompts, are read beside the requests.
-        setup = await asyncio.to_thread(setup_of, loaded, self.fleet, prices, self.choice)
-        old, self.pipeline.setup, self.in_force = self.pipeline.setup, setup, loaded
+        # What was learned, and what was promoted, are read beside the requests.
+        book = await asyncio.to_thread(book_of, loaded, StoredPrompts(self.registry), self._pinned)
+        setup = await asyncio.to_thread(setup_of, loaded, self.fleet, prices, self.choice, book)
+        old, self.pipeline.setup, self.in_force, self.book = self.pipeline.setup, setup, loaded, book
         self.keys.configure(declared_keys(loaded.config), loaded.config.tenants)
         self.alerts.configure(webhook_of(loaded), timeout_s=loaded.config.alerts.timeout_seconds)
         self._budget()

@@ -26,13 +26,13 @@ from router.auditing import Audits
 from router.billing import Billing
 from router.calling import Began, Caller
 from router.choice.fixed import default_choice
-from router.counterfactual import HELD_OUT, conversation_of, dear_choice, drawn
 from router.delivery import Tee
 from router.evidence import headers_of
 from router.exchange import Exchange, Incoming, Reply
 from router.flights import Flights
 from router.keeping import Keeping
 from router.learning.lessons import Lessons
+from router.lots import HELD_OUT, conversation_of, dear_choice, drawn, prompt_of
 from router.permits import Permits
 from router.replay import replay_events, replay_whole, text_of
 from router.review import Review
@@ -143,14 +143,18 @@ class Pipeline:
             self._permits.give_back()
             raise
 
-    # 2. prepare: the route's prompt, merged with what the client sent.
+    # 2. prepare: the prompt that is in force as the request begins, merged with what the client sent.
     def _prepare(self, exchange: Exchange) -> None:
-        plan, request = exchange.plan, exchange.request
+        plan, request, incoming = exchange.plan, exchange.request, exchange.incoming
         exchange.body = request.raw
         exchange.trail.policy_version = plan.policy.version
-        if plan.prompt is not None:
-            exchange.body = plan.prompt.apply(request.raw, request.endpoint)
-            exchange.trail.prompt_version = plan.prompt.version
+        prompt = incoming.prompt
+        if prompt is None and request.endpoint == "chat/completions":  # the others have no place for one
+            prompt = prompt_of(plan, exchange.trail.tenant, incoming.headers)
+        exchange.prompt = prompt
+        if prompt is not None:
+            exchange.body = prompt.apply(request.raw, request.endpoint)
+            exchange.trail.prompt_version = prompt.version
 
     # 3. recall: a stored answer, or the one that an equal request is waiting for right now.
     async def _recall(self, exchange: Exchange) -> StoredAnswer | None:
@@ -161,7 +165,7 @@ class Pipeline:
         if not plan.cache.enabled or not (terms.lookup or terms.store):
             trail.verdict = Verdict(kind="bypass", reason=terms.reason or "the route keeps no answers")
             return None
-        scope = plan.scope(trail.tenant, exchange.incoming.headers.get("accept-language", ""))
+        scope = plan.scope(trail.tenant, exchange.prompt, exchange.incoming.headers.get("accept-language", ""))
         exchange.cache_key = self._cache.key(scope, trail.endpoint, exchange.body)
         exchange.revision = self._cache.revision
         if not terms.lookup:

@@ -10,7 +10,7 @@ from contracts.ports import Query
 from contracts.records import Decision, Key
 from contracts.request import ModelRequest
 from router.choice.fixed import default_choice
-from router.counterfactual import SESSION
+from router.lots import SESSION, prompt_of
 from router.pipeline import Pipeline
 from router.setup import Plan
 from router.trail import new_request_id
@@ -24,9 +24,10 @@ async def preview(
     """The decision on the chat request `raw`, nothing being counted. Raises what a real request would."""
     request = ModelRequest("chat/completions", dict(raw))
     plan = pipeline.setup.plan(request.model, key)
+    prompt = prompt_of(plan, key.tenant, headers)
     query = Query(
         request=request,
-        body=plan.prompt.apply(request.raw, request.endpoint) if plan.prompt is not None else request.raw,
+        body=prompt.apply(request.raw, request.endpoint) if prompt is not None else request.raw,
         tenant=key.tenant,
         request_id=new_request_id(),
         session=headers.get(SESSION, ""),

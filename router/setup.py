@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import UnknownModel
-from contracts.ports import CacheRules, CacheScope, Filing, Policy, Prices, Prompt, SemanticRules, Upstream
+from contracts.ports import CacheRules, CacheScope, Filing, Policy, Prices, Prompt, Prompts, SemanticRules, Upstream
 from contracts.records import DIRECT, Key
 from router.attempts import AttemptLimits
 
@@ -76,7 +76,7 @@ class Plan:
     candidates: tuple[str, ...]
     resolved: tuple[str, ...]
     policy: Policy
-    prompt: Prompt | None
+    prompts: Prompts | None
     cache: CacheRule
     attempts: AttemptLimits
     reference: str = ""
@@ -85,31 +85,39 @@ class Plan:
     """Of conversations that go to it past the cache, drawn by lot."""
     learning: Learning | None = None
 
-    def scope(self, tenant: str, locale: str = "") -> CacheScope:
+    def scope(self, tenant: str, prompt: Prompt | None, locale: str = "") -> CacheScope:
+        """In which answers to `tenant` are good for each other, where `prompt` is what the request began with."""
         return CacheScope(
             tenant=self.cache.owner(tenant),
             route=self.route,
             policy_version=self.policy.version,
-            prompt_version=self.prompt.version if self.prompt else "",
+            prompt_version=prompt.rendering if prompt else "",
             corpus_version="",
             candidates=self.resolved,
             locale=locale,
         )
 
     def filing(
-        self, tenant: str, model: str, texts: Sequence[str], tags: tuple[str, ...], revision: int, asked: bool
+        self,
+        tenant: str,
+        model: str,
+        prompt: Prompt | None,
+        texts: Sequence[str],
+        tags: tuple[str, ...],
+        revision: int,
+        asked: bool,
     ) -> Filing:
-        """How an answer of `model` to `tenant` is kept.
+        """How an answer of `model` to `tenant` under `prompt` is kept.
 
         `texts` are the question's, `tags` the client's; `asked`: it will be found by meaning too.
         """
         own = (f"route:{self.route}", f"model:{model}")
-        prompt = (f"prompt:{self.prompt.version}",) if self.prompt else ()
+        under = (f"prompt:{prompt.version}",) if prompt else ()
         return Filing(
             ttl_s=self.cache.ttl_of(texts),
             owner=self.cache.owner(tenant),
             writer=tenant,
-            tags=(*own, *prompt, *tags),
+            tags=(*own, *under, *tags),
             revision=revision,
             asked=asked,
         )

@@ -5,7 +5,7 @@ disturbed and no client gets an answer that an eval left behind. Two things are 
 promoted is read from the real folder's registry; and what is spent goes into the real ledger, through the real
 folder's spool and as another worker's events would: what the database does not take now is shipped by the next
 Weir. Nothing is taken up while it runs: neither a changed file nor a promotion, so all cases meet the same
-configuration.
+configuration and the same versions of its prompts. Of those that have a canary, none gets it by lot.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from contracts.errors import UnknownModel, WeirError
-from contracts.records import UNPRICED, Decision, Key
+from contracts.records import UNPRICED, Decision, Endpoint, Key, Purpose
 from evals.cases import canonical
 from evals.records import Answer
 from evals.targets.answers import answer_in, request_of
 from evals.targets.port import Price, TargetFailure
 from evals.targets.prices import RoutePrice, TariffPrice
+from evals.targets.prompts import PromptFile, Replacement, booked
 from evals.targets.refusals import failure_of
 from ledger.prices import PriceList, PricesUnknown
 from ledger.spool import segments
-from prompts.book import BookedPrompt
+from registry.prompts import StoredPrompts
 from registry.store import Registry
-from router.composition import price_list
+from router.composition import book_of, price_list
 from router.config.load import Loaded
 from router.config.policies import LearnedPolicy
 from router.exchange import Incoming
@@ -43,9 +44,6 @@ from router.main import START_FAILURES, House
 from router.preview import preview
 from router.trail import new_request_id
 from router.web.errors import body_of, headers_of, status_of
-
-if TYPE_CHECKING:
-    from prompts.render import MergeRule
 
 _ENCODER_S = 60.0
 """How long a route that learned may wait for its encoder; it loads within a few seconds."""
@@ -55,18 +53,24 @@ _NEVER_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class PromptFile:
-    """Another text for a prompt of the configuration. `rule` None: it is merged as the configuration says."""
+class _Rendered:
+    """Implements `contracts.ports.Prompt`: messages hold it already."""
 
-    file: Path
-    rule: MergeRule | None = None
+    version: str
+
+    @property
+    def rendering(self) -> str:
+        return self.version
+
+    def apply(self, body: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
+        return body
 
 
 class InProcessTarget:
     """Implements `evals.targets.port.Target`. `model` is a route or a model of `loaded`, asked as `tenant`.
 
-    `prompts` replace those of the configuration. `state` is the real state folder. Raises TargetFailure, fatal,
-    where `prompts` do not fit. Belongs to one event loop.
+    `prompts` are in force in place of those of the configuration. `state` is the real state folder, `purpose` what
+    its events say. Raises TargetFailure, fatal, where `prompts` do not fit. Belongs to one event loop.
     """
 
     def __init__(
@@ -76,9 +80,10 @@ class InProcessTarget:
         path: Path,
         *,
         tenant: str = "",
-        prompts: Mapping[str, PromptFile] | None = None,
+        prompts: Mapping[str, Replacement] | None = None,
         state: Path,
         timeout_s: float,
+        purpose: Purpose = "eval",
     ) -> None:
         self._model = model
         self._path = path
@@ -86,18 +91,24 @@ class InProcessTarget:
         self._own: Path | None = None
         self._timeout_s = timeout_s
         self._tenant = tenant or next(iter(loaded.config.tenants), "")
-        self._replaced = {name: _booked(name, loaded, prompt) for name, prompt in (prompts or {}).items()}
-        self._of_files = {name: prompt.file for name, prompt in (prompts or {}).items()}
+        self._purpose = purpose
+        self._asked = prompts or {}
+        registry = Registry(state / "registry")
+        replaced = {name: booked(name, loaded, registry, prompt) for name, prompt in self._asked.items()}
         self._check_prompts(loaded)
-        self._version = self._versioned(loaded)
-        self._loaded = _frozen(loaded, self._version, self._replaced, self._of_files)
+        book = book_of(loaded, StoredPrompts(registry), replaced)
+        self._pinned = {name: book.now(name).production for name in loaded.prompts}
+        self._version = self._versioned(loaded, registry)
+        self._loaded = _frozen(loaded, self._version)
         self._house: House | None = None
 
     @property
     def name(self) -> str:
         """With the prompts that were replaced: `support (prompt support=new.md@0123456789abcdef)`."""
         told = [
-            f"prompt {name}={self._of_files[name].name}@{prompt.version}" for name, prompt in self._replaced.items()
+            f"prompt {name}{f'={asked.file.name}' if isinstance(asked, PromptFile) else ''}"
+            f"@{self._pinned[name].version}"
+            for name, asked in self._asked.items()
         ]
         return f"{self._model} ({', '.join(told)})" if told else self._model
 
@@ -119,7 +130,13 @@ class InProcessTarget:
             if not ready:
                 await self.close()
 
-    async def ask(self, body: Mapping[str, Any], *, fresh: bool = True, model: str = "") -> Answer:
+    async def ask(
+        self, body: Mapping[str, Any], *, fresh: bool = True, model: str = "", rendered: str = ""
+    ) -> Answer:
+        """As the port says. `rendered` is the version of a prompt that the messages hold already.
+
+        Then no other is applied, and this is what the answer's evidence and the event say.
+        """
         assert self._house is not None, "start it first"  # noqa: S101
         asked = model or self._model
         incoming = Incoming(
@@ -129,7 +146,8 @@ class InProcessTarget:
             headers={"cache-control": "no-store"} if fresh else {},
             request_id=new_request_id(),
             arrived=time.perf_counter(),
-            purpose="eval",
+            purpose=self._purpose,
+            prompt=_Rendered(rendered) if rendered else None,
         )
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -195,7 +213,7 @@ class InProcessTarget:
         prices = self._prices
         return None if prices.priced_by(model) == UNPRICED else TariffPrice(lambda: prices.tariff(model))
 
-    def _versioned(self, loaded: Loaded) -> str:
+    def _versioned(self, loaded: Loaded, registry: Registry) -> str:
         """Of all that the configuration names, of what answers in place of what, and of what was promoted."""
         said = [
             "in_process",
@@ -203,17 +221,20 @@ class InProcessTarget:
             sorted(loaded.stand_ins.items()),
             self._model,
             self._tenant,
-            {name: prompt.version for name, prompt in self._replaced.items()},
-            Registry(self._state / "registry").revision(),
+            {name: prompt.version for name, prompt in self._pinned.items()},
+            registry.revision(),
         ]
         return hashlib.blake2b(canonical(said), digest_size=8).hexdigest()
 
     def _check_prompts(self, loaded: Loaded) -> None:
         """What changes nothing would be compared with itself, and found not worse."""
         route = loaded.config.routes.get(self._model)
-        for name in self._replaced:
-            if route is not None and route.prompt != name:
-                used = f"its prompt is '{route.prompt}'" if route.prompt else "it has none"
+        tenant = loaded.config.tenants.get(self._tenant)
+        for name in self._asked:
+            own = tenant.prompts.get(self._model) if tenant is not None else None
+            prompt = own or (route.prompt if route is not None else None)
+            if route is not None and prompt != name:
+                used = f"its prompt is '{prompt}'" if prompt else "it has none"
                 raise _fatal(
                     "misconfigured", f"The route '{self._model}' does not use the prompt '{name}': {used}."
                 )
@@ -227,7 +248,8 @@ class InProcessTarget:
             if (self._state / name).exists():
                 (own / name).symlink_to((self._state / name).resolve())
         # Under a name of its own, the audit log does not take it for a change of the server's configuration.
-        return House(self._loaded, Path(f"{self._path} (weir eval)"), state=own, bound_to="127.0.0.1")
+        path = Path(f"{self._path} (weir eval)")
+        return House(self._loaded, path, state=own, bound_to="127.0.0.1", pinned=self._pinned)
 
     def _open_ledger(self) -> None:
         """Where the embedded database is not there, what waits in the spool is for another one, not to be mixed."""
@@ -270,28 +292,10 @@ class InProcessTarget:
         )
 
 
-def _booked(name: str, loaded: Loaded, prompt: PromptFile) -> BookedPrompt:
-    known = loaded.config.prompts
-    if name not in known:
-        there = f"There are: {', '.join(known)}." if known else "The configuration has none."
-        raise _fatal("misconfigured", f"There is no prompt '{name}' to be replaced. {there}")
-    try:
-        return BookedPrompt(prompt.file.read_text(encoding="utf-8-sig"), prompt.rule or known[name].merge)
-    except (OSError, ValueError) as error:
-        raise _fatal("misconfigured", f"The prompt {name}={prompt.file} cannot be used: {error}") from error
-
-
-def _frozen(
-    loaded: Loaded, version: str, replaced: Mapping[str, BookedPrompt], files: Mapping[str, Path]
-) -> Loaded:
-    """The configuration with other prompts, sharing no cache, deleting no events, and taking nothing up."""
+def _frozen(loaded: Loaded, version: str) -> Loaded:
+    """The configuration sharing no cache, deleting no events, and taking nothing up."""
     config = loaded.config
-    prompts = {
-        name: config.prompts[name].model_copy(update={"file": str(files[name].absolute()), "merge": prompt.rule})
-        for name, prompt in replaced.items()
-    }
     changed = {
-        "prompts": {**config.prompts, **prompts},
         "cache": config.cache.model_copy(update={"shared": None, "warm_start": False}),
         "ledger": config.ledger.model_copy(update={"keep_events_days": None}),
         "server": config.server.model_copy(update={"reload_seconds": _NEVER_S}),

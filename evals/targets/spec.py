@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from evals.targets.port import Target, TargetFailure
-from prompts.render import MergeRule
 
 if TYPE_CHECKING:
     from evals.targets.batch import BatchClient
-    from evals.targets.in_process import InProcessTarget, PromptFile
+    from evals.targets.in_process import InProcessTarget
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8080/v1"
 """Where `weir serve` listens by default."""
@@ -27,9 +26,9 @@ _PREFIXES = ("model:", "route:")
 class TargetSpec:
     """A target before it is opened; it can be pickled. With a `config` it is a Weir in this process.
 
-    `prompts` are written NAME=FILE or NAME=FILE:RULE, `price` as `evals.targets.prices.stated_price` reads it.
-    `state` is the state folder whose ledger and registry an in-process Weir shares. The key is in no name, version,
-    message or repr.
+    `prompts` are written NAME=FILE, NAME=FILE:RULE or NAME@VERSION, `price` as `evals.targets.prices.stated_price`
+    reads it. `state` is the state folder whose ledger and registry an in-process Weir shares. The key is in no
+    name, version, message or repr.
     """
 
     target: str = ""
@@ -84,21 +83,6 @@ def batch_of(spec: TargetSpec) -> BatchClient:
         raise TargetFailure("misconfigured", f"{error}.", fatal=True) from error
 
 
-def prompts_in(texts: Sequence[str]) -> Mapping[str, PromptFile]:
-    """By name, of NAME=FILE and NAME=FILE:RULE. Raises ValueError."""
-    from evals.targets.in_process import PromptFile
-
-    found: dict[str, PromptFile] = {}
-    for text in texts:
-        name, _, file = text.partition("=")
-        if not name or not file or name in found:
-            raise ValueError(f"the prompt '{text}' is given twice or not as NAME=FILE or NAME=FILE:RULE")
-        path, _, rule = file.rpartition(":")
-        known = next((known for known in get_args(MergeRule) if known == rule), None)
-        found[name] = PromptFile(Path(path), known) if path and known else PromptFile(Path(file))
-    return found
-
-
 def is_openai(base_url: str) -> bool:
     """Whether OPENAI_API_KEY belongs there: nobody else is shown it."""
     return urlsplit(base_url).hostname == "api.openai.com"
@@ -114,6 +98,7 @@ def _remote(spec: TargetSpec) -> Target:
 
 def _in_process(spec: TargetSpec, config: Path) -> InProcessTarget:
     from evals.targets.in_process import InProcessTarget
+    from evals.targets.prompts import prompts_in
     from router.config.load import ConfigError, load
 
     try:

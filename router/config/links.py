@@ -31,6 +31,7 @@ _NAMES: Mapping[str, str] = {
     "cache.matching.judge": "models",
     "tenants.*.routes.*": "routes",
     "tenants.*.models.*": "models",
+    "tenants.*.prompts.*": "prompts",
     "tenants.*.keys.*.routes.*": "routes",
     "tenants.*.keys.*.models.*": "models",
     "budgets.*.tenant": "tenants",
@@ -38,6 +39,8 @@ _NAMES: Mapping[str, str] = {
     "budgets.*.model": "models",
     "staff.*.tenant": "tenants",
 }
+_KEYS: Mapping[str, str] = {"tenants.*.prompts": "routes"}
+"""The same, of names that settings are given by."""
 FILES = (
     "ledger.prices",
     "prompts.*.file",
@@ -91,12 +94,14 @@ def _table(data: Any, name: str) -> Mapping[Any, Any]:
 
 def name_findings(data: Any) -> Iterator[Finding]:
     """Names that lead nowhere, lead to the wrong thing, or stand for two things."""
-    for pattern, table in _NAMES.items():
+    named = [(place, name, table) for pattern, table in _NAMES.items() for place, name in found(data, pattern)]
+    for pattern, table in _KEYS.items():
+        named += [((*at, name), name, table) for at, names in found(data, pattern) for name in _names(names)]
+    for place, name, table in named:
         known = [str(name) for name in _table(data, table)]
-        for place, name in found(data, pattern):
-            if isinstance(name, str) and name not in known:
-                advice = did_you_mean(name, known) or f"There are: {', '.join(known) or 'none'}."
-                yield place, f"'{name}' is not one of `{table}`", advice
+        if isinstance(name, str) and name not in known:
+            advice = did_you_mean(name, known) or f"There are: {', '.join(known) or 'none'}."
+            yield place, f"'{name}' is not one of `{table}`", advice
     yield from _wrong_stand_ins(data)
     yield from _wrong_choices(data)
     yield from _pools_without_writers(data)

@@ -11,30 +11,38 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from prompts.prompt import BookedPrompt
+from prompts.reading import PromptUnusable, parse_prompt
+from prompts.render import MergeRule
 from router.config import links
 from router.config.document import Document, Unparsable, parse
-from router.config.problems import ConfigError, Place, Problem, dotted, schema_problems
-from router.config.schema import Config, GGUFUpstream, ScriptedUpstream
+from router.config.problems import ConfigError, Place, Problem, did_you_mean, dotted, schema_problems
+from router.config.schema import Config, GGUFUpstream, Prompt, ScriptedUpstream
 
-__all__ = ["ConfigError", "Loaded", "Problem", "load"]
+__all__ = ["USUAL_FILE", "ConfigError", "Loaded", "Problem", "load"]
+
+USUAL_FILE = Path("weir.yaml")
+"""The configuration that verbs read where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
     """A configuration in which everything it names is there.
 
-    Paths in it are relative to `folder`. `files` are the file itself and those it names, `digest` is a hash of
-    their contents; GGUF files are too large for that and count by size and time of change.
+    Paths in it are relative to `folder`. `prompts` are what its prompt files say, by name. `files` are the file
+    itself and those it names, `digest` is a hash of their contents; GGUF files are too large for that and count by
+    size and time of change.
     """
 
     config: Config
     folder: Path
     digest: str
     files: tuple[Path, ...]
+    prompts: Mapping[str, BookedPrompt]
     _secrets: Mapping[str, str] = field(repr=False)
 
     def has_secret(self, reference: str) -> bool:
@@ -86,6 +94,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
     named = list(links.file_places(document.data, folder))
     folders = list(links.file_places(document.data, folder, links.FOLDERS))
     contents, unread = _read(named)
+    prompts, unusable = _prompts(document.data, named, contents)
     stamps, inside, unfound = _look_into(folders)
     files = tuple(dict.fromkeys([path.absolute(), *(file for _, file in (*named, *folders)), *inside]))
     config, misshapen = _config(document.data)
@@ -96,12 +105,18 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
         *links.secret_findings(document.data, secrets),
         *links.address_findings(document.data, secrets),
         *unread,
+        *unusable,
         *unfound,
     ]
     if findings or config is None:
         raise ConfigError(path, _sorted(findings, document), files=files)
     return Loaded(
-        config=config, folder=folder, digest=_digest(text, contents | stamps), files=files, _secrets=secrets
+        config=config,
+        folder=folder,
+        digest=_digest(text, contents | stamps),
+        files=files,
+        prompts=prompts,
+        _secrets=secrets,
     )
 
 
@@ -127,20 +142,47 @@ def _read(named: Iterable[tuple[Place, Path]]) -> tuple[dict[str, bytes], list[l
     contents: dict[str, bytes] = {}
     findings: list[links.Finding] = []
     for place, file in named:
-        model, prompt = place[-1] == "path", place[0] == "prompts"
+        model = place[-1] == "path"
         try:
             if not file.is_file():
                 problem = "is a folder" if file.is_dir() else "is not a file" if file.exists() else "is not there"
                 findings.append((place, f"the file {file} {problem}", "Paths are relative to this configuration."))
                 continue
-            contents[dotted(place)] = content = _stamp(file) if model else file.read_bytes()
-            if prompt and not content.decode("utf-8-sig").strip():
-                findings.append((place, f"the file {file} is blank", "Write the prompt, or remove it here."))
-        except UnicodeDecodeError:
-            findings.append((place, f"the file {file} is not UTF-8 text", ""))
+            contents[dotted(place)] = _stamp(file) if model else file.read_bytes()
         except OSError as error:
             findings.append((place, f"the file {file} cannot be read: {error.strerror}", ""))
     return contents, findings
+
+
+def _prompts(
+    data: Any, named: Iterable[tuple[Place, Path]], contents: Mapping[str, bytes]
+) -> tuple[dict[str, BookedPrompt], list[links.Finding]]:
+    """The prompts whose files could be read, by name, and what is wrong with those files or the slots given."""
+    prompts: dict[str, BookedPrompt] = {}
+    findings: list[links.Finding] = []
+    for place, file in named:
+        content = contents.get(dotted(place))
+        if place[0] != "prompts" or content is None:
+            continue
+        settings = data["prompts"][place[1]]
+        try:
+            prompt = parse_prompt(content, file.suffix, _rule(settings))
+        except PromptUnusable as error:
+            findings += [(place, f"the file {file}: {problem}", "") for problem in error.problems]
+            continue
+        prompts[str(place[1])] = prompt
+        for slot in [at[-1] for at, _ in links.found(settings, "slots.*")]:
+            if slot not in prompt.slots:
+                there = f"There are: {', '.join(prompt.slots)}." if prompt.slots else "It declares none."
+                advice = did_you_mean(str(slot), list(prompt.slots)) or there
+                findings.append(((*place[:2], "slots", slot), f"'{slot}' is no slot of {file}", advice))
+    return prompts, findings
+
+
+def _rule(settings: Mapping[str, Any]) -> MergeRule:
+    """As written, where it is one: else the schema says so, and what else is wrong is found all the same."""
+    usual: MergeRule = Prompt.model_fields["merge"].default
+    return next((rule for rule in get_args(MergeRule) if rule == settings.get("merge")), usual)
 
 
 def _look_into(

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from prompts.reading import SlotName, WholeText
+from prompts.render import MergeRule
 from router.config.money import Alerts, Budget
 from router.config.policies import FixedPolicy, Learning, Policy
 from router.config.prices import Price
@@ -259,11 +261,27 @@ class Model(Section):
 
 
 class Prompt(Section):
-    """A system prompt, kept in a file."""
+    """A system prompt, kept in a file; what was promoted over it with `weir prompts promote` takes its place."""
 
-    file: FilePath = Field(description="Path of the text, relative to this config.")
-    merge: Literal["prepend", "append", "replace", "only-if-absent"] = Field(
-        "prepend", description="What becomes of a system message that the client sent."
+    file: FilePath = Field(
+        description="Path relative to this config, of a text, or of a `.yaml` with sections, slots, demonstrations "
+        "and an output contract."
+    )
+    merge: MergeRule = Field("prepend", description="What becomes of a system message that the client sent.")
+    slots: dict[SlotName, WholeText] = Field(
+        default_factory=dict, description="Values for slots that the file declares, in place of its own."
+    )
+    most_tokens: PositiveInt = Field(
+        4000,  # seven times the longest that a search of the example has found: see benchmarks/PROMPTS.md
+        description="Most tokens that its instructions and demonstrations may take: an optimiser keeps to it, and "
+        "`weir check` tells of a file that does not.",
+    )
+    canary_share: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Of conversations that clients name in x-weir-session, else of requests, that get the version "
+        "promoted as `canary`, while there is one.",
     )
 
 
@@ -409,6 +427,14 @@ class Tenant(Section):
         (),
         description="What its requests may be used for beyond answering them: `evals`, cases of eval suites; "
         "`training`, examples that models learn from. Left out, nothing.",
+    )
+    prompts: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="Prompts of its own, by the route whose prompt they take the place of.",
+    )
+    slots: dict[SlotName, WholeText] = Field(
+        default_factory=dict,
+        description="Values for slots of prompts in its requests, before those of `prompts`.",
     )
     keys: dict[Name, TenantKey] = Field(default_factory=dict, description="Keys by name.")
 

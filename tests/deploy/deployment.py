@@ -42,7 +42,8 @@ def variables(text: str) -> dict[str, str]:
 def parse_command(arguments: list[str]) -> dict[str, Any]:
     """The options of a `weir` command line, by the real command line's own parser."""
     command: click.Command = main
-    with click.Context(command) as context:
+    # With its settings: a command keeps the names of its help option from the first context that it meets.
+    with click.Context(command, **command.context_settings) as context:
         while isinstance(command, click.Group):
             _, found, arguments = command.resolve_command(context, arguments)
             assert found is not None

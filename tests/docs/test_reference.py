@@ -120,4 +120,6 @@ class TestGuide:
 
     def test_the_merge_rules_are_those_of_the_schema(self) -> None:
         rules = json_schema()["$defs"]["Prompt"]["properties"]["merge"]["enum"]
-        assert re.findall(r"^\| `([\w-]+)` \| ", GUIDE.partition("## Prompts")[2], re.MULTILINE)[1:] == rules
+        guide = (DOCS / "guides/prompts.md").read_text(encoding="utf-8")
+        told = guide.partition("## Beside what the client says")[2].partition("## ")[0]
+        assert re.findall(r"^\| `([\w-]+)` \| ", told, re.MULTILINE)[1:] == rules

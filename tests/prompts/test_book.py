@@ -1,94 +1,257 @@
-"""Prompts from files: their versions, and what they do to a request's body."""
+"""Which version of a prompt is in force: of the file or promoted, for whom, and from when on."""
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
+import logging
+from collections.abc import Hashable, Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from contracts.ports import Prompt
-from prompts.book import BookedPrompt, PromptBook
+from contracts.ports import Prompts
+from prompts.book import Booked, InForce, PromptBook, RoutePrompts, Standing, standing
+from prompts.prompt import BookedPrompt, Section
 
-BODY = {"model": "support", "messages": [{"role": "user", "content": "hello"}], "x-unknown": 1}
+
+def saying(text: str, **slots: str) -> BookedPrompt:
+    return BookedPrompt(sections=(Section(name="a", text=text),), rule="prepend", slots=slots)
+
+
+FILE, BETTER, RISKY = (saying(f"{word} for {{{{ firm }}}}.", firm="us") for word in ("Brief", "Better", "Risky"))
+EDITED = saying("Edited.")
+
+
+class PlainStore:
+    """The port `PromptStore`, in memory. `broken` are versions, or "aliases", that cannot be read.
+
+    `seconds` is what the clock of its books says.
+    """
+
+    def __init__(self, *prompts: BookedPrompt) -> None:
+        self.contents = {prompt.version: prompt.content for prompt in prompts}
+        self.of_name: dict[str, dict[str, str]] = {}
+        self.broken: set[str] = set()
+        self.moves = 0
+        self.seconds = 0.0
+        self.reads = 0
+
+    def move(self, name: str, **aliases: BookedPrompt) -> None:
+        self.of_name[name] = {alias: prompt.version for alias, prompt in aliases.items()}
+        self.moves += 1
+
+    def stamp(self) -> Hashable:
+        return self.moves
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        self.reads += 1
+        if "aliases" in self.broken:
+            raise OSError("the disk is gone")
+        return self.of_name.get(name, {})
+
+    def content(self, name: str, version: str) -> bytes:
+        if version in self.broken:
+            raise ValueError(f"{version} is damaged")
+        return self.contents[version]
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "support.txt"
-    path.write_text("Be brief.\n", encoding="utf-8")
-    return path
+def store() -> PlainStore:
+    return PlainStore(FILE, BETTER, RISKY)
 
 
-def test_a_book_reads_its_files_once(file: Path) -> None:
-    book = PromptBook({"support": (file, "prepend")})
-    version = book["support"].version
-    file.write_text("Be verbose.", encoding="utf-8")
-    assert list(book) == ["support"]
-    assert book["support"].text == "Be brief."
-    assert book["support"].version == version
-    assert PromptBook({"support": (file, "prepend")})["support"].version != version
+def book(store: PlainStore, file: BookedPrompt = FILE, **options: object) -> PromptBook:
+    booked = Booked(file=file, slots={"firm": "Acme"}, canary_share=0.25)
+    prompts = {"support": booked, "other": Booked(file=EDITED)}
+    return PromptBook(prompts, store, clock=lambda: store.seconds, **options)  # type: ignore[arg-type]
 
 
-def test_the_version_is_of_text_and_rule_alone(tmp_path: Path, file: Path) -> None:
-    moved = tmp_path / "moved.txt"
-    moved.write_bytes(b"\xef\xbb\xbfBe brief.\r\n\r\n")
-    book = PromptBook({"a": (file, "prepend"), "b": (moved, "prepend"), "c": (file, "replace")})
-    assert book["a"].version == book["b"].version
-    assert book["a"].version != book["c"].version
-    assert len(book["a"].version) == 16
-    assert book["a"].version.isalnum()
+def text(book: PromptBook, tenant: str = "acme", lot: float = 0.9) -> str:
+    prompt = book.prompt("support", tenant, lot)
+    return str(prompt.apply({"messages": []}, "chat/completions")["messages"][0]["content"])
 
 
-def test_a_version_outlives_the_process() -> None:
-    assert BookedPrompt("Be brief.", "prepend").version == "719e19325e779873"
+# --- the rule
 
 
-def test_line_ends_do_not_change_a_version(tmp_path: Path) -> None:
-    unix, windows = tmp_path / "unix.txt", tmp_path / "windows.txt"
-    unix.write_bytes(b"one\ntwo\n")
-    windows.write_bytes(b"one\r\ntwo\r\n")
-    book = PromptBook({"unix": (unix, "append"), "windows": (windows, "append")})
-    assert book["unix"].version == book["windows"].version
+@pytest.mark.parametrize(
+    ("aliases", "found"),
+    [
+        ({}, Standing("f")),
+        ({"file": "f", "production": "p"}, Standing("p")),
+        ({"file": "f", "production": "p", "canary": "c", "previous": "x"}, Standing("p", "c")),
+        ({"file": "f", "canary": "c"}, Standing("f", "c")),
+        ({"file": "e", "production": "p"}, Standing("f", set_aside=("p",))),
+        ({"file": "e", "production": "p", "canary": "c"}, Standing("f", set_aside=("p", "c"))),
+        ({"file": "e", "production": "p", "canary": "p"}, Standing("f", set_aside=("p",))),
+        ({"file": "e", "production": "f"}, Standing("f")),
+        ({"file": "e", "production": "e"}, Standing("f")),
+        ({"file": "e", "production": "e", "canary": "c"}, Standing("f", set_aside=("c",))),
+        ({"production": "p"}, Standing("f", set_aside=("p",))),
+    ],
+)
+def test_what_was_promoted_holds_while_the_file_is_the_one_it_was_promoted_over(
+    aliases: dict[str, str], found: Standing
+) -> None:
+    assert standing("f", aliases) == found
 
 
-def test_a_prompt_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        BookedPrompt("Be brief.", "prepend").text = "other"  # type: ignore[misc]
+@given(st.dictionaries(st.sampled_from(["file", "production", "canary", "previous"]), st.sampled_from("fpce")))
+def test_an_edited_file_serves_itself_whatever_was_promoted(aliases: dict[str, str]) -> None:
+    found = standing("f", aliases)
+    if aliases.get("file") != "f":
+        assert (found.production, found.canary) == ("f", "")
+    else:
+        assert found.set_aside == ()
 
 
-def test_a_prompt_goes_into_a_chat_and_nothing_else_is_touched() -> None:
-    prompt: Prompt = BookedPrompt("Be brief.", "prepend")
-    applied = prompt.apply(BODY, "chat/completions")
-    assert applied == {**BODY, "messages": [{"role": "system", "content": "Be brief."}, *BODY["messages"]]}
-    assert len(BODY["messages"]) == 1
+# --- from when on
 
 
-def test_endpoints_without_system_prompts_get_their_body_back() -> None:
-    prompt = BookedPrompt("Be brief.", "prepend")
-    body = {"model": "m", "prompt": "hello", "input": "hello"}
-    assert prompt.apply(body, "completions") is body
-    assert prompt.apply(body, "embeddings") is body
+def test_a_promotion_and_its_end_count_from_the_next_request_on(store: PlainStore) -> None:
+    kept = book(store)
+    assert text(kept) == "Brief for Acme."
+    store.move("support", file=FILE, production=BETTER)
+    assert text(kept) == "Better for Acme."
+    assert list(kept.in_force()) == [
+        ("support", BETTER.version, "registry"),
+        ("other", EDITED.version, "file"),
+    ]
+    store.move("support", file=FILE, production=FILE)
+    assert text(kept) == "Brief for Acme."
+    assert kept.now("support") == InForce(FILE, "file")
 
 
-def test_a_body_that_does_not_change_is_not_copied() -> None:
-    body = {"model": "m", "messages": [{"role": "system", "content": "mine"}]}
-    assert BookedPrompt("Be brief.", "only-if-absent").apply(body, "chat/completions") is body
+def test_nothing_is_read_while_nothing_moves(store: PlainStore) -> None:
+    kept = book(store)
+    read = store.reads
+    first = kept.prompt("support", "acme", 0.9)
+    assert kept.prompt("support", "globex", 0.9) is first
+    assert store.reads == read
+    assert kept.now("other").production is EDITED
 
 
-@pytest.mark.parametrize("content", [b"", b" \n\t\n", b"\xef\xbb\xbf", b"caf\xe9"])
-def test_blank_and_undecodable_files_are_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "p.txt"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"must say something|codec can't decode"):
-        PromptBook({"p": (path, "prepend")})
+def test_a_request_keeps_what_it_began_with(store: PlainStore) -> None:
+    kept = book(store)
+    begun = kept.prompt("support", "acme", 0.9)
+    store.move("support", file=FILE, production=BETTER)
+    assert text(kept) == "Better for Acme."
+    assert begun.version == FILE.version
 
 
-def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        PromptBook({"p": (tmp_path / "none.txt", "prepend")})
+def test_an_edited_file_sets_what_was_promoted_aside_and_says_so_once(
+    store: PlainStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.move("support", file=FILE, production=BETTER, canary=RISKY)
+    edited = book(store, file=EDITED)
+    assert (text(edited), text(edited, lot=0.0)) == ("Edited.", "Edited.")
+    store.moves += 1
+    assert text(edited) == "Edited."
+    told = f"prompt support: its file was changed after {BETTER.version}, {RISKY.version} was promoted"
+    assert [record.message.startswith(told) for record in caplog.records] == [True]
 
 
-def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a merge rule"):
-        BookedPrompt("Be brief.", "sideways")  # type: ignore[arg-type]
+def test_what_cannot_be_read_leaves_in_force_what_was(store: PlainStore, caplog: pytest.LogCaptureFixture) -> None:
+    kept = book(store)
+    store.move("support", file=FILE, production=BETTER)
+    assert text(kept) == "Better for Acme."
+    store.broken = {RISKY.version}
+    store.move("support", file=FILE, production=RISKY)
+    for _ in range(3):
+        assert text(kept) == "Better for Acme."
+    store.broken = {"aliases"}
+    store.move("support", file=FILE, production=FILE)
+    assert text(kept) == "Better for Acme."
+    told = [(record.levelno, record.message.partition(": ")[2].partition(",")[0]) for record in caplog.records]
+    assert told[0] == (logging.ERROR, "cannot be read")
+    assert "the disk is gone" in caplog.text
+    assert len([record for record in caplog.records if "is damaged" in record.message]) == 1
+
+
+def test_what_cannot_be_read_is_said_once(store: PlainStore, caplog: pytest.LogCaptureFixture) -> None:
+    kept = book(store)
+    for aliases in ({"production": RISKY}, {"production": FILE, "canary": RISKY}):
+        caplog.clear()
+        store.broken = {RISKY.version}
+        store.move("support", file=FILE, **aliases)
+        for _ in range(3):
+            assert text(kept, lot=0.0) == "Brief for Acme."
+            store.seconds += 1
+        assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_a_canary_that_cannot_be_read_keeps_nothing_else_from_counting(store: PlainStore) -> None:
+    kept = book(store)
+    store.broken = {RISKY.version}
+    store.move("support", file=FILE, production=BETTER, canary=RISKY)
+    assert (text(kept, lot=0.0), text(book(store))) == ("Better for Acme.", "Better for Acme.")
+    store.move("support", file=FILE, production=FILE, canary=RISKY)
+    assert text(kept) == "Brief for Acme."
+    store.broken = set()
+    store.seconds += 1
+    assert text(kept, lot=0.0) == "Risky for Acme."
+
+
+def test_what_could_not_be_read_is_read_again_though_nothing_moves(store: PlainStore) -> None:
+    kept = book(store)
+    store.broken = {BETTER.version}
+    store.move("support", file=FILE, production=BETTER)
+    assert text(kept) == "Brief for Acme."
+    store.broken = set()
+    store.seconds += 1
+    assert text(kept) == "Better for Acme."
+
+
+def test_a_damaged_version_is_no_reason_not_to_start(store: PlainStore) -> None:
+    store.broken = {BETTER.version}
+    store.move("support", file=FILE, production=BETTER)
+    assert text(book(store)) == "Brief for Acme."
+
+
+# --- for whom
+
+
+def test_tenants_have_their_own_values_before_the_prompts_and_the_files(store: PlainStore) -> None:
+    kept = book(store, tenants={"globex": {"firm": "Globex", "unknown": "x"}, "acme": {}})
+    assert (text(kept), text(kept, "globex"), text(kept, "new")) == (
+        "Brief for Acme.",
+        "Brief for Globex.",
+        "Brief for Acme.",
+    )
+    one, other = (kept.prompt("support", tenant, 0.9) for tenant in ("acme", "globex"))
+    assert one.version == other.version
+    assert one.rendering != other.rendering
+    plain = PromptBook({"support": Booked(file=FILE)}, store)
+    assert text(plain) == "Brief for us."
+
+
+def test_a_canary_is_for_its_share_of_lots(store: PlainStore) -> None:
+    kept = book(store)
+    store.move("support", file=FILE, production=BETTER, canary=RISKY)
+    assert [text(kept, lot=lot).partition(" ")[0] for lot in (0.0, 0.2499, 0.25, 0.9)] == [
+        "Risky", "Risky", "Better", "Better",
+    ]  # fmt: skip
+    assert ("support", RISKY.version, "canary") in list(kept.in_force())
+    unshared = PromptBook({"support": Booked(file=FILE)}, store)
+    assert text(unshared, lot=0.0) == "Better for us."
+    assert list(unshared.in_force()) == [("support", BETTER.version, "registry")]
+
+
+def test_pinned_prompts_hold_whatever_is_promoted(store: PlainStore) -> None:
+    store.move("support", file=FILE, production=BETTER, canary=RISKY)
+    kept = book(store, pinned={"support": EDITED})
+    store.move("support", file=FILE, production=RISKY, canary=RISKY)
+    assert text(kept, lot=0.0) == "Edited."
+
+
+def test_a_route_has_its_prompt_and_tenants_may_have_another(store: PlainStore) -> None:
+    kept = book(store)
+    route: Prompts = RoutePrompts(kept, "support", {"globex": "other"})
+    asked = {tenant: route.of(tenant, 0.9) for tenant in ("acme", "globex")}
+    assert {tenant: prompt.version for tenant, prompt in asked.items() if prompt} == {
+        "acme": FILE.version,
+        "globex": EDITED.version,
+    }
+    bare = RoutePrompts(kept, "", {"globex": "other"})
+    assert bare.of("acme", 0.9) is None
+    assert bare.of("globex", 0.9) is not None

@@ -107,6 +107,25 @@ def test_the_prompt_is_there_once_and_opens_the_conversation(
         assert all(m["role"] in ("system", "developer") for m in rendered[: holders[0] + 1])
 
 
+SHOWN = ({"role": "user", "content": "who?"}, {"role": "assistant", "content": "me"})
+
+
+@given(conversations, st.sampled_from(RULES))
+def test_demonstrations_follow_the_opening_instructions_and_nothing_else_moves(
+    messages: list[dict[str, Any]], rule: MergeRule
+) -> None:
+    before = copy.deepcopy(messages)
+    plain, rendered = render(messages, OURS, rule), render(messages, OURS, rule, SHOWN)
+    assert messages == before
+    if rule == "only-if-absent" and any(m["role"] in ("system", "developer") for m in messages):
+        assert rendered is messages
+        return
+    opening = 0
+    while opening < len(plain) and plain[opening]["role"] in ("system", "developer"):
+        opening += 1
+    assert list(rendered) == [*plain[:opening], *SHOWN, *plain[opening:]]
+
+
 def test_a_rule_adds_a_message_only_where_there_is_none_to_join() -> None:
     for rule in RULES:
         assert len(render([system("A"), HELLO], OURS, rule)) == 2

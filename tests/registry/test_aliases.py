@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from contracts.artefacts import PREVIOUS, PRODUCTION
 from registry.faults import Damaged, NotAccepted, NotThere
-from registry.store import PREVIOUS, PRODUCTION, Registry
+from registry.store import Registry
 from tests.registry.putting import KIND, NAME, WHY, damage, everything, put
 
 

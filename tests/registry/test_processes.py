@@ -10,7 +10,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from registry.store import PREVIOUS, PRODUCTION, Registry
+from contracts.artefacts import PREVIOUS, PRODUCTION
+from registry.store import Registry
 from tests.registry.putting import KIND, NAME, put
 
 KILLED = """

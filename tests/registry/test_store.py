@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.artefacts import PRODUCTION
 from registry.faults import Busy, Damaged, NotAccepted, NotThere, RegistryFault
-from registry.store import PRODUCTION, Registry
+from registry.store import Registry
 from tests.registry.putting import FILES, KIND, NAME, WHY, damage, everything, put
 
 

@@ -26,6 +26,7 @@ from contracts.ports import (
     CacheTerms,
     Policy,
     Prompt,
+    Prompts,
     Upstream,
     UpstreamCall,
     WholeAnswer,
@@ -165,11 +166,22 @@ class PlainUpstream:
         return turn
 
 
+@dataclass(frozen=True)
+class OnePrompt:
+    """The port `Prompts`: the same for everybody."""
+
+    prompt: Prompt
+
+    def of(self, tenant: str, lot: float) -> Prompt:
+        return self.prompt
+
+
 def plan(
     route: str,
     *candidates: str,
     policy: Policy | None = None,
     prompt: Prompt | None = None,
+    prompts: Prompts | None = None,
     cache: CacheRule = KEPT,
     attempts: schema.Attempts = QUICK,
 ) -> Plan:
@@ -178,7 +190,7 @@ def plan(
         candidates=candidates,
         resolved=candidates,
         policy=policy or FixedChoice(None),
-        prompt=prompt,
+        prompts=OnePrompt(prompt) if prompt is not None else prompts,
         cache=cache,
         attempts=attempts,
     )

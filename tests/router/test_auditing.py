@@ -12,7 +12,8 @@ import pytest
 
 from contracts.errors import ServerFault
 from contracts.money import ZERO
-from contracts.ports import CacheRules, SemanticRules
+from contracts.ports import CacheRules, Prompts, SemanticRules
+from prompts.prompt import BookedPrompt, FilledPrompt
 from router.setup import CacheRule
 from tests.cache.semantics import semantic_over
 from tests.router.plain import PlainUpstream, Works, chat, plan, read_out, setup_over, whole, works_over
@@ -24,9 +25,11 @@ ASKED, REWORDED = "how do I pay by card", "by card how do I pay"
 
 
 @asynccontextmanager
-async def opened(upstream: PlainUpstream, folder: Path, most: int = 100) -> AsyncIterator[Works]:
+async def opened(
+    upstream: PlainUpstream, folder: Path, most: int = 100, prompts: Prompts | None = None
+) -> AsyncIterator[Works]:
     """A route that has learned enough to serve, and audits every hit."""
-    setup = setup_over({"good": upstream}, plan("support", "good", cache=ALWAYS))
+    setup = setup_over({"good": upstream}, plan("support", "good", cache=ALWAYS, prompts=prompts))
     async with works_over(setup, folder, most=most, semantic=semantic_over) as works:
         assert works.semantic is not None
         scope = works.semantic.evidence("acme", "support")
@@ -67,6 +70,26 @@ async def test_a_hit_is_asked_again_and_its_cost_is_in_the_ledger(tmp_path: Path
         assert (audit.cost > ZERO, audit.tenant, audit.route, audit.stream) == (True, "acme", "support", False)
         assert len(upstream.calls) == 2
         assert await ask(works, REWORDED, stream=stream) == "exact"  # the fresh answer is kept
+
+
+class Changing:
+    """The port `Prompts`: another version each time it is asked, as if one was promoted in between."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def of(self, tenant: str, lot: float) -> FilledPrompt:
+        self.asked += 1
+        return BookedPrompt.plain(f"Version {self.asked // 3}.", "prepend").filled()
+
+
+async def test_an_audit_asks_under_the_prompt_that_was_served(tmp_path: Path) -> None:
+    upstream = PlainUpstream("good", whole("Choose card."))
+    async with opened(upstream, tmp_path, prompts=Changing()) as works:
+        assert await ask(works, REWORDED) == "semantic"
+        await audited(works)
+        assert {call.body["messages"][0]["content"] for call in upstream.calls} == {"Version 0."}
+        assert len({event.prompt_version for event in works.events}) == 1
 
 
 async def test_an_answer_that_was_wrong_is_counted(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import yaml
 
 from encoder.card import BUILT, read_card
 from ledger.keys import hash_of
+from registry.prompts import StoredPrompts
 from registry.routers import ROUTER, artefact_name
 from registry.store import Registry
 from router.choice.parts import EVERYONE, ChoiceParts, Place
 from router.choice.shelf import CHECK, INTENTS, QUALITY, HeadShelf
-from router.composition import head_places, learning_of, prices_of, setup_of
+from router.composition import book_of, head_places, learning_of, prices_of, setup_of
 from router.config import policies
 from router.config.load import Loaded, load
 from router.main import House
@@ -265,7 +266,7 @@ async def test_a_route_that_learns_no_more_has_no_heads_on_the_shelf(tmp_path: P
         found = loaded(tmp_path, routes)
         await fleet.sail(found)
         parts.places = head_places(found, registry)
-        setup_of(found, fleet, prices_of(found), parts)
+        setup_of(found, fleet, prices_of(found), parts, book_of(found, StoredPrompts(registry), {}))
         assert parts.shelves.keys() == known
         parts.refresh()
     await fleet.close()

@@ -17,8 +17,11 @@ from contracts.records import DIRECT, Key
 from contracts.usage import TokenUsage
 from ledger.keys import hash_of
 from ledger.prices import PricesUnknown
+from prompts.book import PromptBook
+from registry.prompts import StoredPrompts
+from registry.store import Registry
 from router.choice.parts import ChoiceParts
-from router.composition import declared_keys, make_upstream, operators_of, prices_of, setup_of
+from router.composition import book_of, declared_keys, make_upstream, operators_of, prices_of, setup_of
 from router.config.load import Loaded, load
 from router.main import House
 from router.setup import Access
@@ -138,6 +141,11 @@ def test_declared_keys_are_known_by_hash_and_carry_their_limits(tmp_path: Path) 
     ]
 
 
+def booked(found: Loaded) -> PromptBook:
+    """With nothing promoted."""
+    return book_of(found, StoredPrompts(Registry(found.folder / "none")), {})
+
+
 async def sailed(found: Loaded) -> Fleet:
     fleet = Fleet(lambda name, *_: PlainUpstream(name, whole()))
     await fleet.sail(found)
@@ -147,7 +155,7 @@ async def sailed(found: Loaded) -> Fleet:
 async def test_routes_and_models_become_plans(tmp_path: Path) -> None:
     found = loaded(tmp_path)
     fleet = await sailed(found)
-    setup = setup_of(found, fleet, prices_of(found), PARTS)
+    setup = setup_of(found, fleet, prices_of(found), PARTS, booked(found))
     assert set(setup.plans) == {"auto", "support", "fresh", "large", "echo", "listed"}
     support = setup.plans["support"]
     assert (support.route, support.candidates) == ("support", ("large", "echo"))
@@ -156,13 +164,13 @@ async def test_routes_and_models_become_plans(tmp_path: Path) -> None:
         f"echo={fleet.version_of('scripted')}/echo",
     )
     assert support.policy.version == "fixed:echo"
-    assert support.prompt is not None
+    assert support.prompts is not None
     assert (support.cache.enabled, support.cache.ttl_s, support.cache.rules.max_temperature) == (True, 60, 0.5)
     assert (support.cache.pool, setup.plans["auto"].cache.pool) == ("faq", "")
     assert not setup.plans["fresh"].cache.enabled
     assert (support.attempts.retries, setup.plans["auto"].attempts.retries) == (3, 1)
     direct = setup.plans["large"]
-    assert (direct.route, direct.candidates, direct.policy.version, direct.prompt) == (
+    assert (direct.route, direct.candidates, direct.policy.version, direct.prompts) == (
         DIRECT,
         ("large",),
         "named",
@@ -181,8 +189,8 @@ async def test_without_a_key_the_stand_in_answers_and_answers_of_the_two_are_kep
     plans = []
     for environ in ({}, {"HOSTED_KEY": "sk-1"}):
         found = loaded(tmp_path, environ)
-        setup = setup_of(found, await sailed(found), prices_of(found), PARTS)
-        plans.append((setup.deployments["large"].upstream.name, setup.plans["support"].scope("acme")))
+        setup = setup_of(found, await sailed(found), prices_of(found), PARTS, booked(found))
+        plans.append((setup.deployments["large"].upstream.name, setup.plans["support"].scope("acme", None)))
     assert [name for name, _ in plans] == ["scripted", "hosted"]
     assert plans[0][1] != plans[1][1]
 

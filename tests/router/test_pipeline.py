@@ -34,7 +34,7 @@ from contracts.errors import (
 from contracts.money import ZERO
 from contracts.ports import Query
 from contracts.records import DIRECT, Decision, Endpoint
-from prompts.book import BookedPrompt
+from prompts.prompt import BookedPrompt
 from router.choice.fixed import FixedChoice
 from router.upstreams.scripted import ScriptedUpstream
 from tests.router.plain import (
@@ -76,7 +76,7 @@ async def works(scripted: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Wor
     """Every scripted model by its own name, and two routes."""
     setup = setup_over(
         dict.fromkeys(SCRIPTED, scripted),
-        plan("support", "echo", "any", prompt=BookedPrompt("Be brief.", "prepend")),
+        plan("support", "echo", "any", prompt=BookedPrompt.plain("Be brief.", "prepend").filled()),
         plan("guarded", "error-500", "echo"),
     )
     async with works_over(setup, tmp_path) as works:

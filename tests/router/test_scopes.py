@@ -24,6 +24,7 @@ from tests.cache.semantics import semantic_over
 from tests.router.plain import (
     ACME,
     HELLO_STREAM,
+    OnePrompt,
     PlainUpstream,
     Script,
     Works,
@@ -50,6 +51,10 @@ class Text:
     """A prompt that stands before everything."""
 
     version: str
+
+    @property
+    def rendering(self) -> str:
+        return f"{self.version}.0"
 
     def apply(self, body: Mapping[str, Any], endpoint: str) -> Mapping[str, Any]:
         return {**body, "messages": [{"role": "system", "content": "Weir's"}, *body.get("messages", [])]}
@@ -229,7 +234,7 @@ def _with(scene: Scene, changed: dict[str, Any]) -> Setup:
     support: Plan = before.plans["support"]
     if "prompt" in changed:
         prompt: Prompt = changed["prompt"]
-        support = dataclasses.replace(support, prompt=prompt)
+        support = dataclasses.replace(support, prompts=OnePrompt(prompt))
     if "policy" in changed:
         support = dataclasses.replace(support, policy=_Policy())
     if "resolved" in changed:

@@ -10,7 +10,7 @@ from cache.refusals import phrases
 from contracts.errors import UnknownModel
 from contracts.ports import CacheScope
 from contracts.records import DIRECT, Key
-from prompts.book import BookedPrompt
+from prompts.prompt import BookedPrompt, Section
 from router.setup import Access, Setup
 from tests.router.plain import ACME, KEPT, PlainUpstream, plan, setup_over, whole
 
@@ -93,8 +93,8 @@ def test_routes_come_before_models_each_by_name(setup: Setup) -> None:
 
 
 def test_an_answer_is_kept_for_the_tenant_the_route_the_prompt_and_the_models() -> None:
-    prompt = BookedPrompt("Be brief.", "prepend")
-    assert plan("support", "a", "b", prompt=prompt).scope("acme") == CacheScope(
+    prompt = BookedPrompt.plain("Be brief.", "prepend").filled()
+    assert plan("support", "a", "b").scope("acme", prompt) == CacheScope(
         tenant="acme",
         route="support",
         policy_version="fixed:first",
@@ -102,14 +102,25 @@ def test_an_answer_is_kept_for_the_tenant_the_route_the_prompt_and_the_models() 
         corpus_version="",
         candidates=("a", "b"),
     )
-    assert plan("support", "a").scope("acme").prompt_version == ""
+    assert plan("support", "a").scope("acme", None).prompt_version == ""
+
+
+def test_answers_under_other_values_of_a_slot_are_kept_apart() -> None:
+    booked = BookedPrompt(
+        sections=(Section(name="a", text="For {{ firm }}."),), rule="prepend", slots={"firm": "A"}
+    )
+    pooled = plan("support", "a", cache=replace(KEPT, pool="faq"))
+    one, other = (booked.filled({"firm": firm}) for firm in "AB")
+    assert one.version == other.version
+    assert pooled.scope("acme", one) != pooled.scope("acme", other)
+    assert pooled.scope("acme", one) == pooled.scope("globex", booked.filled())
 
 
 def test_a_pool_takes_the_tenants_place_and_is_no_tenant() -> None:
     pooled = plan("support", "a", cache=replace(KEPT, pool="faq"))
-    assert pooled.scope("acme") == pooled.scope("globex")
-    assert pooled.scope("acme").tenant == "pool:faq"
-    assert plan("support", "a").scope("acme") != plan("support", "a").scope("globex")
+    assert pooled.scope("acme", None) == pooled.scope("globex", None)
+    assert pooled.scope("acme", None).tenant == "pool:faq"
+    assert plan("support", "a").scope("acme", None) != plan("support", "a").scope("globex", None)
 
 
 def test_certain_words_shorten_the_life_of_an_answer() -> None:
@@ -120,5 +131,5 @@ def test_certain_words_shorten_the_life_of_an_answer() -> None:
     assert rule.ttl_of(["how  much is it in the sale?"]) == 10
     assert rule.ttl_of(["priceless"]) == KEPT.ttl_s
     assert replace(rule, ttl_s=5.0).ttl_of(["price"]) == 5
-    filing = plan("support", "a", cache=rule).filing("acme", "a", ["the price"], ("faq",), 3, asked=True)
+    filing = plan("support", "a", cache=rule).filing("acme", "a", None, ["the price"], ("faq",), 3, asked=True)
     assert (filing.ttl_s, filing.tags, filing.revision) == (60, ("route:support", "model:a", "faq"), 3)

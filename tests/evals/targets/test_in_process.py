@@ -13,10 +13,14 @@ import pytest
 import yaml
 from sqlalchemy import select
 
-from evals.targets.in_process import InProcessTarget, PromptFile
+from evals.targets.in_process import InProcessTarget
 from evals.targets.port import TargetFailure
+from evals.targets.prompts import PromptFile, PromptVersion
 from ledger.database import Database, sqlite_url
 from ledger.tables import usage_events
+from prompts.prompt import BookedPrompt
+from prompts.reading import read_prompt
+from registry.prompts import PROMPT, promote, put
 from registry.store import Registry
 from router.config.load import load
 from router.main import House
@@ -125,7 +129,7 @@ async def test_a_rule_says_how_the_new_prompt_is_merged(tmp_path: Path) -> None:
         ("two", "tone", "tone.md", "it has none"),
         ("mirror", "tone", "tone.md", "only routes have prompts"),
         ("auto", "tone", "absent.md", "absent.md cannot be used"),
-        ("auto", "tone", "blank.md", "must say something"),
+        ("auto", "tone", "blank.md", "it is blank"),
     ],
 )
 def test_a_prompt_that_would_change_nothing_is_refused(
@@ -183,14 +187,70 @@ async def test_its_own_folder_and_tasks_are_gone_at_the_end(
     assert asyncio.all_tasks() == before
 
 
+BRIEF, LONG, SLOW = (BookedPrompt.plain(text, "prepend") for text in ("Be brief.", "Be long.", "Be slow."))
+
+
+def promoted(folder: Path, prompt: BookedPrompt, alias: str = "production") -> Registry:
+    registry = Registry(folder / "state" / "registry")
+    put(registry, "tone", prompt.content, "test")
+    promote(registry, "tone", BRIEF.content, prompt.version, alias=alias, by="test", reason="a test")
+    return registry
+
+
 async def test_what_was_promoted_is_found_and_counts(tmp_path: Path) -> None:
     before = target_in(tmp_path, "auto").version
-    registry = Registry(tmp_path / "state" / "registry")
-    version = registry.put("prompt", "tone", {"text": b"x"}, {})
-    registry.point("prompt", "tone", "production", version, by="test", reason="a test")
+    promoted(tmp_path, LONG)
     async with started(tmp_path, "auto") as target:
         assert target.version != before
-    assert registry.get("prompt", "tone").version == version
+        assert system_prompts((await target.ask(HELLO)).text) == ["Be long."]
+
+
+async def test_nothing_that_is_promoted_meanwhile_is_taken_up(tmp_path: Path) -> None:
+    path = config_in(tmp_path, prompts={"tone": {"file": "tone.md", "canary_share": 1}})
+    async with started(tmp_path, "auto", path=path) as target:
+        registry = promoted(tmp_path, LONG)
+        promoted(tmp_path, SLOW, "canary")
+        assert system_prompts((await target.ask(HELLO)).text) == ["Be brief."]
+        registry.rollback(PROMPT, "tone", "test", "a test")
+        assert system_prompts((await target.ask(HELLO)).text) == ["Be brief."]
+
+
+async def test_a_stored_version_or_a_prompt_itself_takes_the_place_of_the_configurations(tmp_path: Path) -> None:
+    promoted(tmp_path, LONG, "canary")
+    for asked in (PromptVersion("canary"), PromptVersion(LONG.version), LONG):
+        async with started(tmp_path, "auto", prompts={"tone": asked}) as target:
+            assert system_prompts((await target.ask(HELLO)).text) == ["Be long."]
+        assert target.name == f"auto (prompt tone@{LONG.version})"
+    written = read_prompt(tmp_path / "tone.md", "prepend").version
+    for asked in (PromptVersion("file"), PromptVersion(written)):
+        assert target_in(tmp_path, "auto", prompts={"tone": asked}).name == f"auto (prompt tone@{written})"
+    (tmp_path / "tone.md").write_text("Edited, and stored nowhere.")
+    edited = target_in(tmp_path, "auto", path=tmp_path / "weir.yaml", prompts={"tone": PromptVersion("file")})
+    assert written not in edited.name
+    for absent in ("0" * 16, "staging"):
+        with pytest.raises(
+            TargetFailure, match=rf"The prompt tone@{absent} cannot be used: .* no .*{absent}"
+        ) as caught:
+            target_in(tmp_path, "auto", prompts={"tone": PromptVersion(absent)})
+        assert caught.value.fatal
+
+
+async def test_messages_that_are_rendered_already_go_as_they_are(tmp_path: Path) -> None:
+    body = LONG.filled().apply(HELLO, "chat/completions")
+    async with started(tmp_path, "auto", purpose="optimise") as target:
+        answer = await target.ask(body, rendered=LONG.version)
+        assert orjson.loads(answer.text)["messages"] == body["messages"]
+        assert answer.evidence["prompt"] == LONG.version
+        assert system_prompts((await target.ask(HELLO)).text) == ["Be brief."]
+    assert {row.purpose for row in await events_in(tmp_path / "state")} == {"optimise"}
+
+
+async def test_a_tenants_own_prompt_can_be_replaced_for_it_alone(tmp_path: Path) -> None:
+    path = config_in(tmp_path, tenants={"acme": {}, "globex": {"prompts": {"auto": "other"}}})
+    async with started(tmp_path, "auto", path=path, tenant="globex", prompts={"other": LONG}) as target:
+        assert system_prompts((await target.ask(HELLO)).text) == ["Be long."]
+    with pytest.raises(TargetFailure, match="does not use the prompt 'tone': its prompt is 'other'"):
+        target_in(tmp_path, "auto", path=path, tenant="globex", prompts={"tone": LONG})
 
 
 async def test_events_for_a_database_that_is_away_wait_where_the_next_weir_finds_them(

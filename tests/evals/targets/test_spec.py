@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from evals.targets.in_process import PromptFile
 from evals.targets.port import TargetFailure
-from evals.targets.spec import TargetSpec, batch_of, is_openai, open_target, prompts_in, target_of
+from evals.targets.spec import TargetSpec, batch_of, is_openai, open_target, target_of
 from tests.evals.targets.servers import HELLO, nobody, scripted
 
 EXAMPLE = Path(__file__).parents[3] / "examples/support/weir.yaml"
@@ -53,17 +52,6 @@ def test_what_cannot_be_is_said_before_anything_starts(changes: dict[str, Any], 
     with pytest.raises(TargetFailure, match=says) as caught:
         target_of(TargetSpec(**changes))
     assert caught.value.fatal
-
-
-def test_prompts_are_read_with_and_without_a_rule() -> None:
-    assert prompts_in(["a=x.md", "b=C:/y.md:append", "c=odd:name.md"]) == {
-        "a": PromptFile(Path("x.md")),
-        "b": PromptFile(Path("C:/y.md"), "append"),
-        "c": PromptFile(Path("odd:name.md")),
-    }
-    for wrong in (["a"], ["=x"], ["a="], ["a=x", "a=y"]):
-        with pytest.raises(ValueError, match="NAME=FILE"):
-            prompts_in(wrong)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from contracts.errors import ServerFault
 from contracts.money import ZERO
 from contracts.ports import Query
 from contracts.request import ModelRequest
-from prompts.book import BookedPrompt
+from prompts.prompt import BookedPrompt
 from router.choice.opinions import Opinions, yes_in
 from router.trail import new_request_id
 from tests.router.plain import PlainUpstream, Works, chat, plan, setup_over, whole, works_over
@@ -28,14 +28,14 @@ LONG = "x" * 100_000
 async def asking(folder: Path, *upstreams: PlainUpstream) -> AsyncIterator[tuple[Works, Opinions]]:
     """Upstreams each with a model of its name, all candidates of the route `support`."""
     models = {upstream.name: upstream for upstream in upstreams}
-    setup = setup_over(models, plan("support", *models, prompt=BookedPrompt("Be brief.", "prepend")))
+    setup = setup_over(models, plan("support", *models, prompt=BookedPrompt.plain("Be brief.", "prepend").filled()))
     async with works_over(setup, folder) as works:
         yield works, Opinions(works.pipeline.answer)
 
 
 def query(text: str = "How do I pay?", tenant: str = "acme", **more: Any) -> Query:
     request = ModelRequest("chat/completions", chat("support", text, **more))
-    body = BookedPrompt("Be brief.", "prepend").apply(request.raw, request.endpoint)
+    body = BookedPrompt.plain("Be brief.", "prepend").filled().apply(request.raw, request.endpoint)
     return Query(request=request, body=body, tenant=tenant, request_id=new_request_id())
 
 

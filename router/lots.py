@@ -1,4 +1,6 @@
-"""Requests that go down the dear path by lot: to the reference, past the cache. They measure what others save.
+"""What is drawn by lot: requests that go down the dear path, and those that get a canary of their prompt.
+
+Down the dear path they go to the reference, past the cache, and measure what others save.
 
 The non-obvious decision: lots are drawn for a conversation where the client names it, so that all its turns are
 answered alike, and else for a request. Equal questions of many people must not share a lot: a popular one would
@@ -11,6 +13,7 @@ import random
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from contracts.ports import Prompt
 from contracts.records import Arm, Candidate, Decision
 from contracts.request import ModelRequest
 from router.setup import Plan
@@ -39,9 +42,12 @@ def drawn(plan: Plan, tenant: str, headers: Mapping[str, str]) -> Arm:
     """The arm of a client's request; empty where the route draws no lots."""
     if not plan.dear_share:
         return ""
-    session = headers.get(SESSION, "")
-    lot = int(_fingerprint("lot", tenant, plan.route, session), 16) / 2**64 if session else _random.random()
-    return "dear" if lot < plan.dear_share else "usual"
+    return "dear" if _lot("lot", plan, tenant, headers) < plan.dear_share else "usual"
+
+
+def prompt_of(plan: Plan, tenant: str, headers: Mapping[str, str]) -> Prompt | None:
+    """The prompt of a request that begins now. One lot has nothing to do with the other."""
+    return plan.prompts.of(tenant, _lot("canary", plan, tenant, headers)) if plan.prompts is not None else None
 
 
 def dear_choice(plan: Plan) -> Decision:
@@ -56,6 +62,12 @@ def dear_choice(plan: Plan) -> Decision:
             *(Candidate(model=model, reason="stands by") for model in others),
         ),
     )
+
+
+def _lot(what: str, plan: Plan, tenant: str, headers: Mapping[str, str]) -> float:
+    """At least 0 and below 1; the same for all requests of a conversation that the client names."""
+    session = headers.get(SESSION, "")
+    return int(_fingerprint(what, tenant, plan.route, session), 16) / 2**64 if session else _random.random()
 
 
 def _fingerprint(*parts: str) -> str:

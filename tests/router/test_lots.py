@@ -10,7 +10,7 @@ from msgspec import structs
 
 from contracts.request import ModelRequest
 from router.choice.fixed import FixedChoice
-from router.counterfactual import HELD_OUT, conversation_of, drawn
+from router.lots import HELD_OUT, conversation_of, drawn
 from router.setup import Plan
 from tests.router.plain import PlainUpstream, chat, incoming, plan, setup_over, whole, works_over
 
