@@ -21,6 +21,7 @@ _VERBS = {
     "budgets": "Set, list and remove budgets.",
     "audit": "Who changed tenants, keys and budgets; is the log of it whole?",
     "ledger": "The ledger's state, roll-ups and old events.",
+    "prompts": "Prompts: their versions, which of them serves, and better ones.",
     "registry": "What was learned, what is in use, and every change.",
     "reference": "Print the configuration reference.",
     "scripted": "Start the scripted stand-in as a server of its own.",

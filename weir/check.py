@@ -14,12 +14,20 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger.prices import PriceList, PricesUnknown
+from prompts.book import standing
+from prompts.prompt import BookedPrompt
+from registry.faults import RegistryFault
+from registry.prompts import PROMPT, content_of
+from registry.store import Registry
 from router.composition import price_list
-from router.config.load import ConfigError, Loaded, Problem, load
+from router.config.load import USUAL_FILE, ConfigError, Loaded, Problem, load
 from router.config.schema import Config, ScriptedUpstream
 from router.config.shutdowns import shutdown_warnings
 from router.config.smells import smells
+from router.estimates import TokenEstimator
+from router.prompt_watch import evidence_in_force, outdated_prompts
 from router.upstreams.scripted_knowledge import Knowledge
+from weir.state import state_dir
 
 _WRONG, _UNREADABLE = 1, 2
 _WIDE = 120
@@ -38,7 +46,7 @@ Exit status: 0 good (warnings included), 1 wrong, 2 unreadable."""
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    default=Path("weir.yaml"),
+    default=USUAL_FILE,
     show_default=True,
     help="The configuration; see docs/reference/config.md.",
 )
@@ -46,7 +54,9 @@ Exit status: 0 good (warnings included), 1 wrong, 2 unreadable."""
 def check(config: Path, as_json: bool) -> None:
     """Validate a configuration: settings, names, files, environment and prices.
 
-    All problems are listed at once.
+    All problems are listed at once. Warnings are also of models that will be turned off, and of what was promoted
+    in the state folder ($WEIR_STATE_DIR, or .weir): prompts that must be optimised again, or that an edited file
+    set aside.
     """
     try:
         loaded = load(config)
@@ -59,7 +69,9 @@ def check(config: Path, as_json: bool) -> None:
             click.echo(str(error), err=True)
         raise SystemExit(_UNREADABLE if error.unreadable else _WRONG) from error
     summary = _summary(loaded, prices)
-    warnings = [*smells(loaded.config), *_price_warnings(loaded.config, prices)]
+    tokens = TokenEstimator()
+    tokens.load()
+    warnings = [*smells(loaded, tokens), *_price_warnings(loaded.config, prices), *_prompt_warnings(loaded)]
     if as_json:
         _print_json({"config": str(config), "ok": True, **summary, "warnings": warnings})
         return
@@ -73,6 +85,30 @@ def _price_warnings(config: Config, prices: PriceList) -> Iterator[str]:
     for name in prices.unpriced:
         yield f"models.{name}: no price is known; its requests are marked so, and count as nothing in budgets"
     yield from shutdown_warnings(config, datetime.now(UTC).date())
+
+
+def _prompt_warnings(loaded: Loaded) -> Iterator[str]:
+    """Of what the state folder's registry holds, where there is one."""
+    registry = Registry(state_dir() / "registry")
+    try:
+        for name, prompt in loaded.prompts.items():
+            stands = standing(prompt.version, registry.aliases(PROMPT, name))
+            for version in stands.set_aside:
+                yield f"prompts.{name}: {version} was promoted and is set aside, because the file was edited since"
+            for version in {stands.production, stands.canary} - {prompt.version, ""}:
+                yield from _damage(registry, name, version)
+        evidence = evidence_in_force(loaded, registry)
+    except (OSError, RegistryFault) as error:
+        yield f"what was promoted cannot be read: {error}"
+        return
+    yield from map(str, outdated_prompts(loaded, evidence, datetime.now(UTC).date()))
+
+
+def _damage(registry: Registry, name: str, version: str) -> Iterator[str]:
+    try:
+        BookedPrompt.stored(content_of(registry, name, version))
+    except (OSError, RegistryFault, ValueError) as error:
+        yield f"prompts.{name}: what was promoted cannot serve: {error}"
 
 
 def _usable(path: Path, loaded: Loaded) -> PriceList:

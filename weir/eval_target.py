@@ -34,8 +34,9 @@ _OPTIONS = (
         "--prompt",
         "prompts",
         multiple=True,
-        metavar="NAME=FILE[:RULE]",
-        help="With --config: another text for one of its prompts, merged by RULE or as it is there.",
+        metavar="NAME=FILE[:RULE]|NAME@VERSION",
+        help="With --config: another file for one of its prompts, merged by RULE or as it is there; or one of its "
+        "stored versions, or an alias such as canary.",
     ),
     click.option(
         "--price",

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contracts.artefacts import CANARY, PREVIOUS, PRODUCTION
 from registry.card import markdown
 from registry.change_log import Entry
 from registry.faults import RegistryFault
-from registry.store import CANARY, PREVIOUS, PRODUCTION, Registry
+from registry.store import Registry
 from weir.state import state_dir
 
 _KIND = "router"
@@ -150,7 +151,7 @@ def log(state: Path | None, name: str | None, verify: bool, as_json: bool) -> No
             return
         none = True
         for entry in entries:
-            click.echo(_line(entry))
+            click.echo(line_of(entry))
             none = False
         if none:
             click.echo(f"Nothing is written in {found.log.path}.")
@@ -170,7 +171,8 @@ def _verify(found: Registry, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _line(entry: Entry) -> str:
+def line_of(entry: Entry) -> str:
+    """A change as `weir registry log` prints it."""
     about = " ".join(part for part in (entry.kind, entry.name) if part)
     moved = f" {entry.alias}" if entry.alias else ""
     change = " -> ".join(part for part in (entry.before, entry.version) if part)

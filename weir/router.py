@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contracts.artefacts import PREVIOUS, PRODUCTION
 from registry.faults import RegistryFault
-from registry.store import PREVIOUS, PRODUCTION
 from weir.encoding import encode_with, encoder_option, session_of
 from weir.registry import faults
 from weir.router_artefact import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from router.config.load import ConfigError, Loaded, load
+from router.config.load import USUAL_FILE, ConfigError, Loaded, load
 from weir.state import state_dir
 
 _DEMO = "sk-weir-demo-"
@@ -30,7 +30,7 @@ A changed configuration is taken up by itself, or at once on SIGHUP."""
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    default=Path("weir.yaml"),
+    default=USUAL_FILE,
     show_default=True,
     help="The configuration; see docs/reference/config.md.",
 )

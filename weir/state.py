@@ -12,14 +12,14 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.database import Database, DatabaseUnusable, sqlite_url
-from router.config.load import ConfigError, Loaded, load
+from router.config.load import USUAL_FILE, ConfigError, Loaded, load
 
 _Answer = TypeVar("_Answer")
 
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
-    default=Path("weir.yaml"),
+    default=USUAL_FILE,
     show_default=True,
     help="The configuration; it names the tenants and the ledger's database.",
 )

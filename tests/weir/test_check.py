@@ -33,7 +33,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def run(path: Path, *options: str, key: str | None = None) -> Result:
-    return CliRunner().invoke(check, ["--config", str(path), *options], env={"HOSTED_KEY": key})
+    environ = {"HOSTED_KEY": key, "WEIR_STATE_DIR": str(path.parent / "state")}
+    return CliRunner().invoke(check, ["--config", str(path), *options], env=environ)
 
 
 def test_a_good_one_is_summed_up(path: Path) -> None:
