@@ -213,15 +213,15 @@ async def _pipeline(folder: Path, requests: int, tokens: int) -> list[Cost]:
     front = await house.open()
     try:
         misses = [SYSTEMS["weir"].body(f"Question {number}") for number in range(requests)]
-        _over(house, [])
-        passed = await _answered(house, misses)
-        hit = await _answered(house, misses[:1] * requests)
+        over(house, [])
+        passed = await answered(house, misses)
+        hit = await answered(house, misses[:1] * requests)
         ending = [event(orjson.dumps(chat_chunk({}, "stop"))), event(DONE)]
         alike = [event(orjson.dumps(chat_chunk({"content": f" word {n}"}))) for n in range(tokens)]
         unlike = [event(orjson.dumps(chat_chunk({"content": " word"}) | {"n": n})) for n in range(tokens)]
-        _over(house, alike + ending)
+        over(house, alike + ending)
         token = await _streamed(front) / tokens
-        _over(house, unlike + ending)
+        over(house, unlike + ending)
         other = await _streamed(front) / tokens
     finally:
         await house.close()
@@ -232,14 +232,15 @@ async def _pipeline(folder: Path, requests: int, tokens: int) -> list[Cost]:
     ]
 
 
-def _over(house: House, chunks: list[bytes]) -> None:
+def over(house: House, chunks: list[bytes]) -> None:
     """Have `house` answer from memory."""
     setup = house.pipeline.setup
     deployments = {name: replace(each, upstream=_Memory(chunks)) for name, each in setup.deployments.items()}
     house.pipeline.setup = replace(setup, deployments=deployments)
 
 
-async def _answered(house: House, bodies: list[bytes]) -> float:
+async def answered(house: House, bodies: list[bytes]) -> float:
+    """CPU of this thread per request."""
     began = time.thread_time()
     for body in bodies:
         incoming = Incoming(

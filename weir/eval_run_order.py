@@ -34,8 +34,8 @@ def order_of(
     return Order(
         suite=found,
         cases=cases,
-        encode=_encode,
-        encoder=_encoder_version(found),
+        encode=encode,
+        encoder=encoder_version(found),
         request={**found.request, **_fields(fields)},
         calibrations=read_calibrations(suite),
         notes=notes,
@@ -100,7 +100,7 @@ def _fields(texts: Sequence[str]) -> Mapping[str, Any]:
     return found
 
 
-def _encoder_version(suite: Suite) -> str:
+def encoder_version(suite: Suite) -> str:
     """Of the encoder, where a scorer uses it; empty where there is none, which the scorer will tell."""
     if "similarity" not in {str(settings.kind) for settings in suite.scorers}:
         return ""
@@ -110,7 +110,7 @@ def _encoder_version(suite: Suite) -> str:
         return ""
 
 
-def _encode(texts: Sequence[str]) -> Vectors:
+def encode(texts: Sequence[str]) -> Vectors:
     return _encoder()(texts)
 
 

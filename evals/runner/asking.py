@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from evals.records import Answer
 from evals.runner.allowance import Allowance
 from evals.runner.ending import Ended, Ending
 from evals.runner.pace import PATIENCE_S, Pace
-from evals.targets.port import Target, TargetFailure
+from evals.targets.port import TargetFailure
 
 ATTEMPTS = 5
 """Of one request, besides those that a target sent away because it has too much to do."""
-_MAY_BE_PAID = frozenset({"timeout", "reset", "malformed"})
+MAY_BE_PAID = frozenset({"timeout", "reset", "malformed"})
 """Failures of calls that the target may well have answered."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+
+
+class Answering(Protocol):
+    """What is asked: of a target no more than this."""
+
+    async def ask(self, body: Mapping[str, Any], *, fresh: bool = True, model: str = "") -> Answer:
+        """As `evals.targets.port.Target`."""
 
 
 class Asking:
     """Asks `target`. `fresh`: no stored answer will do."""
 
     def __init__(
-        self, target: Target, *, ending: Ending, pace: Pace, allowance: Allowance, fresh: bool = True
+        self, target: Answering, *, ending: Ending, pace: Pace, allowance: Allowance, fresh: bool = True
     ) -> None:
         self._target = target
         self._ending = ending
@@ -55,7 +62,7 @@ class Asking:
             doubted = False
             self._allowance.settle(body, answer, model)
         except TargetFailure as failure:
-            doubted = failure.code in _MAY_BE_PAID
+            doubted = failure.code in MAY_BE_PAID
             raise
         finally:
             self._allowance.release(reserved, doubted=doubted)

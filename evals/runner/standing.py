@@ -114,7 +114,7 @@ def survey(folder: Path, plan: Plan, marking: Marking, tally: Tally) -> Standing
         name = (row.case, row.repeat)
         if last.get(name) != place:
             continue
-        found.spent += _spent(row)
+        found.spent += paid_for(row)
         case = cases[row.case]
         if row.key != plan.key(case, row.repeat):
             found.outdated.append(name)
@@ -166,6 +166,7 @@ def _holds_answers(folder: Path) -> bool:
     return (folder / BATCHES).exists() or any(row.answer is not None for row in rows_in(folder))
 
 
-def _spent(row: Row) -> Decimal:
+def paid_for(row: Row) -> Decimal:
+    """Dollars of its answer and its judges; an answer that was recalled cost nothing."""
     judges = sum((score.cost for score in row.scores.values()), ZERO)
     return judges + (row.answer.cost or ZERO if row.answer is not None and not row.recalled else ZERO)

@@ -60,21 +60,29 @@ class JsonSchema:
         return ""
 
     async def score(self, case: Case, answer: Answer) -> Score:
-        from jsonschema.exceptions import best_match
-
-        try:
-            value = json_in(answer.text, strict=self._settings.strict)
-            fault = best_match(self._validator(case).iter_errors(value))
-        except ValueError as error:
-            return Score(value=0, why=str(error))
-        except RecursionError:
-            return Score(value=0, why="the answer nests too deeply for its schema, or the schema refers to itself")
-        if fault is None:
-            return Score(value=1)
-        return Score(value=0, why=f"{fault.json_path}: {fault.message}")
+        fault = fault_in(answer.text, self._validator(case), strict=self._settings.strict)
+        return Score(value=0, why=fault) if fault else Score(value=1)
 
     def _validator(self, case: Case) -> Any:
-        return _validator(canonical(case.expected.get("schema", self._settings.schema_)))
+        return validator_of(case.expected.get("schema", self._settings.schema_))
+
+
+def validator_of(schema: Any) -> Any:
+    """What `fault_in` holds texts against. Raises ValueError where `schema` is none, or refers to elsewhere."""
+    return _validator(canonical(schema))
+
+
+def fault_in(text: str, validator: Any, *, strict: bool = False) -> str:
+    """Why the JSON in `text` does not fit; empty where it does. `strict` as `json_in` has it."""
+    from jsonschema.exceptions import best_match
+
+    try:
+        fault = best_match(validator.iter_errors(json_in(text, strict=strict)))
+    except ValueError as error:
+        return str(error)
+    except RecursionError:
+        return "the answer nests too deeply for its schema, or the schema refers to itself"
+    return f"{fault.json_path}: {fault.message}" if fault else ""
 
 
 def json_in(text: str, *, strict: bool = False) -> Any:

@@ -64,7 +64,7 @@ class Regex:
             if self._settings.full:
                 matched = len(text) <= SEARCHED and pattern.fullmatch(text, timeout=_LONGEST_S)
             else:
-                matched = pattern.search(text[:SEARCHED], timeout=_LONGEST_S)
+                matched = _found(pattern, text)
         except TimeoutError as error:
             raise TargetFailure(
                 "pattern_too_slow",
@@ -78,6 +78,15 @@ class Regex:
 
     def _pattern(self, case: Case) -> regex.Pattern[str]:
         return _compiled(case.expected.get("pattern", self._settings.pattern))
+
+
+def occurs(pattern: str, text: str) -> bool:
+    """Whether `pattern` is in `text`. Raises ValueError where it is none, TimeoutError where it takes too long."""
+    return bool(_found(_compiled(pattern), text))
+
+
+def _found(pattern: regex.Pattern[str], text: str) -> regex.Match[str] | None:
+    return pattern.search(text[:SEARCHED], timeout=_LONGEST_S)
 
 
 def _compiled(pattern: Any) -> regex.Pattern[str]:

@@ -109,6 +109,25 @@ def test_an_answer_dearer_than_thought_is_counted_and_ends_the_run() -> None:
     assert leaping(spend()) == (Decimal(2), True)
 
 
+def test_a_target_that_went_beyond_a_bound_is_expected_to_do_so_again() -> None:
+    async def spend() -> Decimal:
+        allowance = Allowance(price, Ending(), cap=Decimal(100))
+        allowance.settle(body(max_tokens=100), Answer(completion_tokens=250))
+        return await allowance.reserve(body(max_tokens=1000))
+
+    assert Decimal("2.5") < leaping(spend()) < Decimal("2.6")
+
+
+def test_the_cap_is_called_by_its_option() -> None:
+    async def spend() -> str:
+        ending = Ending()
+        with pytest.raises(Ended):
+            await Allowance(price, ending, cap=Decimal("0.01"), option="--budget-usd").reserve(body())
+        return ending.reason
+
+    assert leaping(spend()).startswith("--budget-usd 0.01 ends the run")
+
+
 def test_without_a_bound_it_learns_how_long_answers_and_prompts_are() -> None:
     async def spend() -> Decimal:
         allowance = Allowance(price, Ending(), cap=Decimal(100))

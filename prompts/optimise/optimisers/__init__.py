@@ -1,0 +1,1 @@
+"""Ways of searching, one module each."""
