@@ -11,7 +11,7 @@ import random
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import partialmethod
 from typing import Any
@@ -31,6 +31,8 @@ from prompts.prompt import BookedPrompt
 _PRINTING = (bootstrap, random_search, demo_sets, grounded_proposer)
 _LOGGING = ("dspy", "gepa", "optuna")
 _ONE = threading.Lock()
+_HEED_S = 0.2
+"""Python heeds a signal in the main thread alone, which a lock keeps asleep where another thread was told of it."""
 _NO_LIMIT = 10**9
 """Of errors that dspy counts: those that count reach it as an Escape."""
 
@@ -44,7 +46,10 @@ def compiled(search: Search, compile_in: Callable[[Search, Trials], BookedPrompt
     trials = Trials(search)
     with _ONE, _quiet(), _seeded(search.seed), ThreadPoolExecutor(1) as thread:
         try:
-            return thread.submit(_run, search, trials, compile_in).result()
+            running = thread.submit(_run, search, trials, compile_in)
+            while not wait([running], _HEED_S).done:
+                pass
+            return running.result()
         except Escape as escape:
             raise escape.cause from None
         finally:
