@@ -35,7 +35,6 @@ from evals.runner.plan import body_of
 from evals.runner.running import IN_A_ROW
 from evals.scorers.catalogue import scorer_of
 from evals.scorers.port import Instruments, Scorer
-from evals.targets.in_process import InProcessTarget
 from evals.targets.port import TargetFailure
 from prompts.optimise.calls import Calls, Kind, Recorded, SearchRefused, Weir, open_calls, quality_of, search_of
 from prompts.optimise.order import Order
@@ -60,34 +59,6 @@ T = TypeVar("T")
 
 @contextmanager
 def open_line(
-    order: Order,
-    *,
-    cap: Decimal | None,
-    told: Callable[[], None] = lambda: None,
-    encode: Encode | None = None,
-    encoder: str = "",
-) -> Iterator[PaidLine]:
-    """The line of the search in `order.folder`. `cap` is in dollars, over all starts of the search; None: no cap.
-
-    `told` is called after each call, in another thread. `encode` and `encoder`: see
-    `evals.scorers.port.Instruments`. Raises SearchRefused, TargetFailure, OSError, and what a scorer raises that
-    cannot be used.
-    """
-    weir = InProcessTarget(
-        order.route,
-        order.loaded,
-        order.path,
-        tenant=order.tenant,
-        state=order.state,
-        timeout_s=order.timeout_s,
-        purpose="optimise",
-    )
-    with line_to(weir, order, cap=cap, told=told, encode=encode, encoder=encoder) as line:
-        yield line
-
-
-@contextmanager
-def line_to(
     weir: Weir,
     order: Order,
     *,
@@ -96,7 +67,12 @@ def line_to(
     encode: Encode | None = None,
     encoder: str = "",
 ) -> Iterator[PaidLine]:
-    """As `open_line`, to a `weir` that has not started yet."""
+    """The line of the search in `order.folder` to a `weir` that has not started yet.
+
+    `cap` is in dollars, over all starts of the search; None: no cap. `told` is called after each call, in another
+    thread. `encode` and `encoder`: see `evals.scorers.port.Instruments`. Raises SearchRefused, TargetFailure,
+    OSError, and what a scorer raises that cannot be used.
+    """
     with open_calls(order.folder, search_of(order)) as calls, _loop() as loop:
         line = PaidLine(order, weir, calls, loop, cap=cap, told=told, encode=encode or _no_encoder, encoder=encoder)
         try:

@@ -23,7 +23,7 @@ from prompts.optimise.line import open_line
 from prompts.optimise.order import Order
 from prompts.optimise.ports import Line, Optimiser, Parts, Search, SearchEnded, Told, Unfit
 from prompts.optimise.standing import Standing, Step
-from prompts.optimise.trial import Scoring
+from prompts.optimise.trial import Scoring, route_target
 from prompts.optimise.watching import Progress, Stop, Watch
 from prompts.prompt import BookedPrompt
 from system.files import replace_file
@@ -55,7 +55,10 @@ def searched(
     Raises ValueError or OSError where the folder is another order's or cannot be used.
     """
     calls, writing, cap = itertools.count(1), Lock(), forecast.for_search
-    with open_line(order, cap=cap, told=lambda: show(), encode=scoring.encode, encoder=scoring.encoder) as line:
+    weir = route_target(order)
+    with open_line(
+        weir, order, cap=cap, told=lambda: show(), encode=scoring.encode, encoder=scoring.encoder
+    ) as line:
         standing = Standing(
             order.prompt,
             parts.validation,

@@ -24,8 +24,9 @@ from evals.cases import Case
 from evals.records import Answer
 from evals.targets.port import TargetFailure
 from prompts.optimise.calls import FILE, SearchRefused
-from prompts.optimise.line import ANSWER_TOKENS, PaidLine, line_to, open_line
+from prompts.optimise.line import ANSWER_TOKENS, PaidLine, open_line
 from prompts.optimise.ports import CallFailed, Marked, SearchEnded
+from prompts.optimise.trial import route_target
 from tests.evals.runner.plain import PlainPrice
 from tests.evals.targets.test_in_process import events_in
 from tests.prompts.optimise.search_orders import PlainWeir, search_order
@@ -93,7 +94,7 @@ def test_no_bill_within_its_bound_takes_the_search_over_its_cap(
         )
         weir, spent, reason = PlainWeir(reply, takes_s=0.0005), Decimal(0), ""
         for start in range(starts):
-            with line_to(weir, order, cap=cap) as line:
+            with open_line(weir, order, cap=cap) as line:
 
                 def work(number: int, line: PaidLine = line, start: int = start) -> None:
                     for turn in range(12):
@@ -120,7 +121,7 @@ def test_a_model_that_is_fifty_times_as_dear_as_listed_is_known_by_its_first_cal
 
     order, weir = search_order(tmp_path, request={"max_tokens": 20}), PlainWeir(reply, takes_s=0.001)
     case = order.suite.cases[0]
-    with line_to(weir, order, cap=Decimal(4)) as line:
+    with open_line(weir, order, cap=Decimal(4)) as line:
         said = all_at_once(8, lambda number: ask(line, case, messages(case, str(number))))
     assert Decimal(0) < weir.billed <= Decimal(4)
     assert sum(isinstance(one, SearchEnded) for one in said) >= 4
@@ -132,9 +133,9 @@ def test_what_earlier_calls_told_of_prices_is_known_when_the_search_goes_on(tmp_
 
     order, weir = search_order(tmp_path, request={"max_tokens": 20}), PlainWeir(reply, takes_s=0.001)
     case = order.suite.cases[0]
-    with line_to(weir, order, cap=Decimal(4)) as line:
+    with open_line(weir, order, cap=Decimal(4)) as line:
         ask(line, case, messages(case))
-    with line_to(weir, order, cap=Decimal(4)) as line:
+    with open_line(weir, order, cap=Decimal(4)) as line:
         ask(line, case, messages(case))
         all_at_once(8, lambda number: ask(line, case, messages(case, str(number))))
     assert Decimal(1) < weir.billed <= Decimal(4)
@@ -146,7 +147,7 @@ def test_a_model_that_ignores_its_bound_is_expected_to_do_so_again(tmp_path: Pat
 
     order, weir = search_order(tmp_path, request={"max_tokens": 20}), PlainWeir(reply, takes_s=0.001)
     case = order.suite.cases[0]
-    with line_to(weir, order, cap=Decimal("2.9")) as line:
+    with open_line(weir, order, cap=Decimal("2.9")) as line:
         all_at_once(8, lambda number: ask(line, case, messages(case, str(number))))
     assert Decimal(0) < weir.billed <= Decimal("2.9")
 
@@ -161,7 +162,7 @@ def test_calls_are_bounded_in_number_and_the_first_goes_alone(tmp_path: Path) ->
         return echoed(body)
 
     weir = PlainWeir(reply, takes_s=0.02)
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         all_at_once(9, lambda number: ask(line, case, messages(case, str(number))))
     assert (weir.most, together[0]) == (3, 0)
     assert len(weir.bodies) == 9
@@ -170,7 +171,7 @@ def test_calls_are_bounded_in_number_and_the_first_goes_alone(tmp_path: Path) ->
 def test_what_was_rendered_is_sent_with_the_suites_fields_and_a_bound(tmp_path: Path) -> None:
     order, weir = search_order(tmp_path, request={"seed": 7, "temperature": 0}), PlainWeir(echoed)
     case = order.suite.cases[0]
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         assert ask(line, case, messages(case)).text == "question 0"
         ask(line, case, messages(case), temperature=0.7)
         assert line.model([{"role": "user", "content": "Better?"}], temperature=1.0) == "Better?"
@@ -190,7 +191,7 @@ def test_what_was_rendered_is_sent_with_the_suites_fields_and_a_bound(tmp_path: 
 
 def test_a_bound_of_the_suites_own_is_kept(tmp_path: Path) -> None:
     order, weir = search_order(tmp_path, request={"max_tokens": 30}), PlainWeir(echoed)
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         ask(line, order.suite.cases[0], messages(order.suite.cases[0]))
     assert weir.bodies[0]["max_tokens"] == 30
     assert "max_completion_tokens" not in weir.bodies[0]
@@ -206,7 +207,7 @@ def test_a_search_that_goes_on_asks_nothing_twice(tmp_path: Path) -> None:
     weir = PlainWeir(reply)
 
     def search() -> tuple[list[str], list[Marked], Decimal]:
-        with line_to(weir, order, cap=Decimal(99)) as line:
+        with open_line(weir, order, cap=Decimal(99)) as line:
             answers = [ask(line, case, messages(case)) for case in [*order.suite.cases] * 2]
             marks = [
                 line.mark(case, answer) for case, answer in zip([*order.suite.cases] * 2, answers, strict=True)
@@ -220,7 +221,7 @@ def test_a_search_that_goes_on_asks_nothing_twice(tmp_path: Path) -> None:
     assert len({*first[0]}) == 14
     assert search() == first
     assert len(weir.bodies) == asked
-    with line_to(weir, order, cap=Decimal(99), told=lambda: told.append(1)) as line:
+    with open_line(weir, order, cap=Decimal(99), told=lambda: told.append(1)) as line:
         ask(line, order.suite.cases[0], messages(order.suite.cases[0], "Another."))
     assert len(weir.bodies) == asked + 1
     assert told == [1]
@@ -229,7 +230,7 @@ def test_a_search_that_goes_on_asks_nothing_twice(tmp_path: Path) -> None:
 def test_equal_answers_are_judged_once(tmp_path: Path) -> None:
     order, weir = search_order(tmp_path, scorers=JUDGED), PlainWeir(judged, takes_s=0.01)
     first, second = order.suite.cases[:2]
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         said = all_at_once(6, lambda number: line.mark(first if number < 3 else second, Answer(text="yes")))
     assert said == [Marked(1.0, "so")] * 6
     assert len(weir.bodies) == 2
@@ -238,7 +239,7 @@ def test_equal_answers_are_judged_once(tmp_path: Path) -> None:
 def test_a_scorers_reasons_are_told(tmp_path: Path) -> None:
     order = search_order(tmp_path)
     case = order.suite.cases[3]
-    with line_to(PlainWeir(echoed), order, cap=None) as line:
+    with open_line(PlainWeir(echoed), order, cap=None) as line:
         assert line.mark(case, ask(line, case, messages(case))).value == 1
         wrong = line.mark(case, Answer(text="nothing"))
     assert wrong.value == 0
@@ -254,12 +255,12 @@ def test_a_call_that_failed_is_told_and_asked_again_when_the_search_goes_on(tmp_
         return TargetFailure("invalid_request", "Not like this.") if asked["all"] == 1 else echoed(body)
 
     weir = PlainWeir(reply)
-    with line_to(weir, order, cap=Decimal(99)) as line:
+    with open_line(weir, order, cap=Decimal(99)) as line:
         with pytest.raises(CallFailed, match="invalid_request: Not like this"):
             ask(line, case, messages(case))
         assert line.spent == 0
         assert not line.ended
-    with line_to(weir, order, cap=Decimal(99)) as line:
+    with open_line(weir, order, cap=Decimal(99)) as line:
         assert ask(line, case, messages(case)).text == "question 0"
 
 
@@ -267,17 +268,17 @@ def test_a_call_that_may_have_been_paid_counts_in_all_later_starts(tmp_path: Pat
     order = search_order(tmp_path)
     case = order.suite.cases[0]
     weir = PlainWeir(lambda _: TargetFailure("timeout", "Too late."))
-    with line_to(weir, order, cap=Decimal(99)) as line, pytest.raises(CallFailed, match="timeout"):
+    with open_line(weir, order, cap=Decimal(99)) as line, pytest.raises(CallFailed, match="timeout"):
         ask(line, case, messages(case))
     for _ in range(2):
-        with line_to(weir, order, cap=Decimal(99)) as line:
+        with open_line(weir, order, cap=Decimal(99)) as line:
             assert line.spent > Decimal(ANSWER_TOKENS) / 1000  # all that was set aside
 
 
 def test_twenty_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
     order = search_order(tmp_path)
     case, weir = order.suite.cases[0], PlainWeir(lambda _: TargetFailure("invalid_request", "No."))
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         for number in range(20):
             with pytest.raises(CallFailed):
                 ask(line, case, messages(case, str(number)))
@@ -289,7 +290,7 @@ def test_twenty_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
 def test_a_weir_that_cannot_write_its_events_ends_the_search_at_once(tmp_path: Path) -> None:
     order = search_order(tmp_path)
     case, weir = order.suite.cases[0], PlainWeir(lambda _: TargetFailure(LedgerUnavailable.code, "No room."))
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         with pytest.raises(CallFailed):
             ask(line, case, messages(case))
         with pytest.raises(SearchEnded, match=r"The state folder takes no usage events.*No room"):
@@ -302,7 +303,7 @@ def test_a_model_that_always_fails_ends_the_search_though_others_answer(tmp_path
 
     order = search_order(tmp_path)
     case = order.suite.cases[0]
-    with line_to(PlainWeir(reply), order, cap=None) as line:
+    with open_line(PlainWeir(reply), order, cap=None) as line:
         for number in range(20):
             assert not line.ended
             ask(line, case, messages(case, str(number)))
@@ -314,7 +315,7 @@ def test_a_model_that_always_fails_ends_the_search_though_others_answer(tmp_path
 def test_a_target_that_no_call_can_use_ends_the_search_at_once(tmp_path: Path) -> None:
     order = search_order(tmp_path)
     weir = PlainWeir(lambda _: TargetFailure("invalid_api_key", "Set another key.", fatal=True))
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         with pytest.raises(SearchEnded, match="Set another key"):
             ask(line, order.suite.cases[0], messages(order.suite.cases[0]))
         assert line.ended == "Set another key."
@@ -333,7 +334,7 @@ def test_whoever_ends_it_lets_calls_under_way_finish(tmp_path: Path) -> None:
             return await super().ask(body, **how)
 
     weir = Begins(reply, takes_s=0.2)
-    with line_to(weir, order, cap=None) as line, ThreadPoolExecutor() as pool:
+    with open_line(weir, order, cap=None) as line, ThreadPoolExecutor() as pool:
         under_way = pool.submit(ask, line, case, messages(case))
         begun.wait()
         line.end("Stopped.")
@@ -343,7 +344,7 @@ def test_whoever_ends_it_lets_calls_under_way_finish(tmp_path: Path) -> None:
         assert line.ended == "Stopped."
     with pytest.raises(SearchEnded):
         ask(line, case, messages(case))
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         assert ask(line, case, messages(case)).text == "question 0"
     assert len(weir.bodies) == 1
 
@@ -351,7 +352,7 @@ def test_whoever_ends_it_lets_calls_under_way_finish(tmp_path: Path) -> None:
 def test_whoever_ends_it_at_once_breaks_off_what_is_under_way_and_it_counts_as_paid(tmp_path: Path) -> None:
     order = search_order(tmp_path)
     case, weir = order.suite.cases[0], PlainWeir(echoed, takes_s=3600)
-    with line_to(weir, order, cap=Decimal(9)) as line, ThreadPoolExecutor() as pool:
+    with open_line(weir, order, cap=Decimal(9)) as line, ThreadPoolExecutor() as pool:
         under_way = pool.submit(ask, line, case, messages(case))
         while not weir.bodies:
             time.sleep(0.001)
@@ -361,7 +362,7 @@ def test_whoever_ends_it_at_once_breaks_off_what_is_under_way_and_it_counts_as_p
             under_way.result(timeout=60)
         spent = line.spent
     assert spent > Decimal(ANSWER_TOKENS) / 1000  # all that was set aside
-    with line_to(PlainWeir(echoed), order, cap=Decimal(9)) as line:
+    with open_line(PlainWeir(echoed), order, cap=Decimal(9)) as line:
         assert line.spent == spent
         assert ask(line, case, messages(case)).text == "question 0"
 
@@ -369,7 +370,7 @@ def test_whoever_ends_it_at_once_breaks_off_what_is_under_way_and_it_counts_as_p
 def test_leaving_it_early_ends_those_who_wait(tmp_path: Path) -> None:
     order = search_order(tmp_path, concurrency=1)
     case, weir = order.suite.cases[0], PlainWeir(echoed, takes_s=0.1)
-    with ThreadPoolExecutor() as pool, line_to(weir, order, cap=None) as line:
+    with ThreadPoolExecutor() as pool, open_line(weir, order, cap=None) as line:
         waiting = [pool.submit(ask, line, case, messages(case, str(number))) for number in range(4)]
         while not weir.bodies:
             time.sleep(0.001)
@@ -381,7 +382,7 @@ def test_a_full_disk_ends_the_search_and_loses_nothing(tmp_path: Path) -> None:
     order = search_order(tmp_path)
     case, weir = order.suite.cases[0], PlainWeir(echoed)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         ask(line, case, messages(case))
         size = (order.folder / FILE).stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9, hard))
@@ -391,7 +392,7 @@ def test_a_full_disk_ends_the_search_and_loses_nothing(tmp_path: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert len(weir.bodies) == 1, "what cannot be recorded is not sent"
-    with line_to(weir, order, cap=None) as line:
+    with open_line(weir, order, cap=None) as line:
         ask(line, case, messages(case))
         ask(line, case, messages(case, "More."))
     assert len(weir.bodies) == 2
@@ -407,11 +408,11 @@ def test_a_full_disk_ends_the_search_and_loses_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_another_order_is_refused(tmp_path: Path, changes: Mapping[str, Any], says: str) -> None:
-    with line_to(PlainWeir(echoed), search_order(tmp_path), cap=None):
+    with open_line(PlainWeir(echoed), search_order(tmp_path), cap=None):
         pass
     with (
         pytest.raises(SearchRefused, match=says),
-        line_to(PlainWeir(echoed), search_order(tmp_path, **changes), cap=None),
+        open_line(PlainWeir(echoed), search_order(tmp_path, **changes), cap=None),
     ):
         pass
 
@@ -420,7 +421,7 @@ def test_budget_deadline_and_concurrency_may_change(tmp_path: Path) -> None:
     weir = PlainWeir(echoed)
     for changes in ({}, {"concurrency": 2, "timeout_s": 5.0, "budget": Decimal(7)}):
         order = search_order(tmp_path, **changes)
-        with line_to(weir, order, cap=order.budget) as line:
+        with open_line(weir, order, cap=order.budget) as line:
             ask(line, order.suite.cases[0], messages(order.suite.cases[0]))
     assert len(weir.bodies) == 1
 
@@ -429,10 +430,10 @@ def test_a_cap_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     weir = PlainWeir(echoed, priced=False)
     with (
         pytest.raises(SearchRefused, match="nobody knows what auto and echo costs"),
-        line_to(weir, search_order(tmp_path), cap=Decimal(1)),
+        open_line(weir, search_order(tmp_path), cap=Decimal(1)),
     ):
         pass
-    with line_to(weir, search_order(tmp_path), cap=None) as line:
+    with open_line(weir, search_order(tmp_path), cap=None) as line:
         assert line.model([{"role": "user", "content": "Better?"}]) == "Better?"
 
 
@@ -440,7 +441,7 @@ def test_a_scorer_that_can_judge_nothing_is_refused(tmp_path: Path) -> None:
     order = search_order(tmp_path, scorers="[{kind: pairwise, model: judge, rubric: Better.}, contains_facts]")
     with (
         pytest.raises(SearchRefused, match=r"can judge none of the cases.*another scorer"),
-        line_to(PlainWeir(echoed), order, cap=None),
+        open_line(PlainWeir(echoed), order, cap=None),
     ):
         pass
 
@@ -448,7 +449,7 @@ def test_a_scorer_that_can_judge_nothing_is_refused(tmp_path: Path) -> None:
 async def test_a_whole_weir_adds_no_prompt_and_counts_what_it_spends(tmp_path: Path) -> None:
     order = search_order(tmp_path)
     case = order.suite.cases[0]
-    with open_line(order, cap=Decimal(1)) as line:
+    with open_line(route_target(order), order, cap=Decimal(1)) as line:
         answer = ask(line, case, messages(case, "Be long."))
         assert orjson.loads(answer.text)["messages"] == messages(case, "Be long.")
         assert answer.evidence["prompt"] == VERSION
@@ -462,5 +463,5 @@ async def test_a_whole_weir_adds_no_prompt_and_counts_what_it_spends(tmp_path: P
 
 def test_a_configuration_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
     order = search_order(tmp_path, tenant="nobody")
-    with pytest.raises(TargetFailure, match="no tenant 'nobody'"), open_line(order, cap=None):
+    with pytest.raises(TargetFailure, match="no tenant 'nobody'"), open_line(route_target(order), order, cap=None):
         pass

@@ -18,6 +18,7 @@ from pathlib import Path
 from prompts.optimise.calls import FILE
 from prompts.optimise.line import open_line
 from prompts.optimise.order import Order
+from prompts.optimise.trial import route_target
 from tests.prompts.optimise.search_orders import CONFIG, search_order
 from tests.prompts.optimise.test_line import all_at_once, ask, messages
 
@@ -67,7 +68,7 @@ def counting() -> Iterator[tuple[str, Counter[str], threading.Event]]:
 
 
 def search_of_a_hundred(order: Order) -> tuple[list[str], Decimal]:
-    with open_line(order, cap=Decimal(100)) as line:
+    with open_line(route_target(order), order, cap=Decimal(100)) as line:
 
         def answered(number: int) -> str:
             case = order.suite.cases[number % 6]
