@@ -3,69 +3,14 @@
 from __future__ import annotations
 
 import json
-import textwrap
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.config.load import ConfigError, Loaded, Problem, load
-
-Write = Callable[..., Path]
-GOOD = """\
-upstreams:
-  hosted:
-    kind: openai
-    base_url: https://api.example.com/v1/
-    api_key: ${HOSTED_KEY}
-    headers: {x-team: "${TEAM}"}
-    stand_in: pretend
-  pretend: {kind: scripted}
-models:
-  large: {upstream: hosted, price: {input: 2.5, output: 10}}
-  small: {upstream: pretend, price: {listed_as: gpt-4.1-nano}}
-prompts:
-  support: {file: prompts/support.txt}
-routes:
-  support: {candidates: [small, large], prompt: support}
-tenants:
-  acme:
-    routes: [support]
-"""
-ENVIRON = {"HOSTED_KEY": "sk-hosted-secret", "TEAM": "blue"}
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Writes a configuration and the prompt that `GOOD` names; returns the configuration's path."""
-    (tmp_path / "prompts").mkdir()
-    (tmp_path / "prompts/support.txt").write_text("Be brief.", encoding="utf-8")
-
-    def write(text: str | bytes = GOOD) -> Path:
-        path = tmp_path / "weir.yaml"
-        path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
-        return path
-
-    return write
-
-
-def changed(old: str, new: str, text: str = GOOD) -> str:
-    assert text.count(old) == 1
-    return text.replace(old, new)
-
-
-def refused(path: Path, environ: Mapping[str, str] = ENVIRON) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        load(path, environ)
-    return caught.value
-
-
-def only(path: Path, environ: Mapping[str, str] = ENVIRON) -> Problem:
-    problems = refused(path, environ).problems
-    assert len(problems) == 1, problems
-    return problems[0]
+from router.config.load import Loaded, Problem, load
+from tests.router.config.good import ENVIRON, GOOD, Write, changed, only, refused
 
 
 class TestGood:
@@ -337,46 +282,6 @@ class TestNames:
 
 
 class TestFiles:
-    @pytest.mark.parametrize(
-        ("content", "message"),
-        [(None, " is not there"), (b" \n", ": it is blank"), (b"caf\xe9", ": it is not UTF-8 text")],
-    )
-    def test_prompts(self, write: Write, tmp_path: Path, content: bytes | None, message: str) -> None:
-        path, prompt = write(), tmp_path / "prompts/support.txt"
-        prompt.unlink() if content is None else prompt.write_bytes(content)
-        error = refused(path)
-        assert [(p.path, p.line) for p in error.problems] == [("prompts.support.file", 13)]
-        assert error.problems[0].message == f"the file {prompt}{message}"
-        assert prompt in error.files
-
-    def test_all_that_is_wrong_with_a_prompt_of_parts_and_the_values_for_its_slots(
-        self, write: Write, tmp_path: Path
-    ) -> None:
-        file = tmp_path / "prompts/support.yaml"
-        path = write(
-            changed("{file: prompts/support.txt}", "{file: prompts/support.yaml, merge: x, slots: {frim: B}}")
-        )
-        file.write_text("sections: [{name: a, text: '{{ firm }}'}]\nslots: {firm: A}\n")
-        assert [
-            (problem.path, problem.line, problem.message, problem.advice) for problem in refused(path).problems
-        ] == [
-            ("prompts.support.merge", 13, "must be 'prepend', 'append', 'replace' or 'only-if-absent'", ""),
-            ("prompts.support.slots.frim", 13, f"'frim' is no slot of {file}", "Did you mean 'firm'?"),
-        ]
-        file.write_text("sections: [{name: a, txt: b}]\nslots: {F: A}\n")
-        told = [problem.message for problem in refused(path).problems if problem.path == "prompts.support.file"]
-        assert len(told) == 3
-        assert f"the file {file}: sections[0].txt: is not known here. Did you mean 'text'?" in told
-        half = '{file: prompts/support.txt, slots: {firm: "\\ud83d"}}'
-        told = [
-            problem.message for problem in refused(write(changed("{file: prompts/support.txt}", half))).problems
-        ]
-        assert r"\ud83d is half a character: write the whole one as it is" in told
-
-    def test_prompts_are_read_as_they_are_merged(self, write: Write) -> None:
-        prompt = load(write(changed("support.txt}", "support.txt, merge: append}")), ENVIRON).prompts["support"]
-        assert (prompt.text, prompt.rule) == ("Be brief.", "append")
-
     @pytest.mark.parametrize(
         ("addition", "place"),
         [
