@@ -200,16 +200,8 @@ def test_without_the_extra_it_says_what_to_install(config: Path, tmp_path: Path)
 
 def test_ctrl_c_keeps_what_was_answered_and_the_same_command_goes_on(config: Path, tmp_path: Path) -> None:
     written(tmp_path, "slow-15")
-    words = [sys.executable, "-m", "weir", *command(tmp_path, "--objective", "cost", "--json")]
-    with subprocess.Popen(
-        words, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_for(20, tmp_path / "out" / FILE)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=WITHIN_S)
-    assert process.returncode == 1, err
-    assert json.loads(out)["came_to"] == "stopped"
-    assert "Traceback" not in err
+    words = searching(tmp_path)
+    assert stopped(tmp_path, words, after=20, presses=1)["came_to"] == "stopped"
     kept = keys(tmp_path / "out" / FILE, "answered")
     went = subprocess.run(
         words, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=WITHIN_S
@@ -221,21 +213,30 @@ def test_ctrl_c_keeps_what_was_answered_and_the_same_command_goes_on(config: Pat
 
 def test_a_second_ctrl_c_breaks_calls_off_and_counts_them_as_paid(config: Path, tmp_path: Path) -> None:
     written(tmp_path, "slow-90000")
-    words = [sys.executable, "-m", "weir", *command(tmp_path, "--objective", "cost", "--json")]
-    with subprocess.Popen(
-        words, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_for(2, tmp_path / "out" / FILE)
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.2)  # two that come together are one
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=WITHIN_S)
-    assert (process.returncode, "Traceback" in err) == (1, False), err
-    told = json.loads(out)
+    told = stopped(tmp_path, searching(tmp_path), after=2, presses=2)
     assert (told["came_to"], told["reason"]) == ("stopped", "Stopped.")
     lines = [json.loads(line) for line in (tmp_path / "out" / FILE).read_bytes().splitlines()]
     assert lines[-1] == {"failed": lines[1]["sent"], "paid": True}
     assert told["spent_usd"] == lines[1]["aside"]
+
+
+def searching(tmp_path: Path) -> list[str]:
+    return [sys.executable, "-m", "weir", *command(tmp_path, "--objective", "cost", "--json")]
+
+
+def stopped(tmp_path: Path, words: list[str], *, after: int, presses: int) -> dict[str, Any]:
+    """What it says where somebody presses Ctrl-C once so many lines are written."""
+    with subprocess.Popen(
+        words, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(after, tmp_path / "out" / FILE)
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)  # two that come together are one
+        out, err = process.communicate(timeout=WITHIN_S)
+    assert (process.returncode, "Traceback" in err) == (1, False), err
+    told: dict[str, Any] = json.loads(out)
+    return told
 
 
 def wait_for(lines: int, path: Path) -> None:
