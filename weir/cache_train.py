@@ -80,7 +80,7 @@ def train(
     whether its answer does. Some thousands of the first kind make a good verifier.
     """
     if find_spec("lightgbm") is None:
-        raise click.ClickException("Training needs lightgbm: pip install 'weir[train]'.")
+        raise click.ClickException("Training needs lightgbm: pip install 'weir[learn]'.")
     if not out.parent.is_dir():
         raise click.ClickException(f"There is no folder {out.parent} to write {out.name} to.")
     labels, meanings = read(files), _verifier(words).meanings

@@ -138,7 +138,7 @@ KIND = ROUTER
 
 def need_libraries() -> None:
     if find_spec("lightgbm") is None or find_spec("sklearn") is None:
-        raise click.ClickException("This needs lightgbm and scikit-learn: pip install 'weir[train]'.")
+        raise click.ClickException("This needs lightgbm and scikit-learn: pip install 'weir[learn]'.")
 
 
 def advice(about: Subject) -> str:

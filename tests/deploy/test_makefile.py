@@ -146,4 +146,8 @@ def test_serve_replaces_its_shell_by_weir_with_the_example(machine: Machine) -> 
 
 def test_help_lists_every_job(machine: Machine) -> None:
     jobs = {line.split()[1] for line in machine.make().stdout.splitlines()}
-    assert jobs == {"help", "setup", "serve", "test", "check", "bench", "replay", "lock", "clean"}
+    assert jobs == {"help", "setup", "serve", "test", "check", "bench", "replay", "lock", "clean"} | {
+        "student",
+        "test-train",
+        "test-vllm",
+    }

@@ -23,7 +23,7 @@ from weir.cache import cache
 from weir.curve_svg import side_by_side, svg
 from weir.labelled import read
 
-pytest.importorskip("lightgbm", reason="the extra `train` is not installed")
+pytest.importorskip("lightgbm", reason="the extra `learn` is not installed")
 needs_encoder = pytest.mark.skipif(
     not (BUILT / "encoder.json").exists(), reason="the encoder is not built: weir encoder build"
 )
@@ -155,7 +155,7 @@ def test_without_lightgbm_it_says_what_to_install(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     result = run("train", write(tmp_path / "asked.jsonl", asked()))
     assert result.exit_code == 1
-    assert "pip install 'weir[train]'" in result.stderr
+    assert "pip install 'weir[learn]'" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from router.learning.notebook import notebook_path
 from tests.distill.planted import STRONG_QUALITY, WEAK_QUALITY, queries
 from weir.router import router
 
-pytest.importorskip("lightgbm", reason="the extra `train` is not installed")
+pytest.importorskip("lightgbm", reason="the extra `learn` is not installed")
 pytestmark = pytest.mark.skipif(
     not (BUILT / "encoder.json").exists(), reason="the encoder is not built: weir encoder build"
 )
