@@ -4,13 +4,14 @@ The non-obvious decision: a card is any JSON object, and nothing of it is left o
 own; what has another name comes after them, under "More".
 
     summary       a text: what it is and what it is for
-    licence       an SPDX name; languages, tags: lists of words
+    licence       an SPDX name; languages, tags, datasets: lists of words; base_model: what it was trained from;
+                  library, task: what runs it, and the task it is for, as Hugging Face calls them
     lineage       an object; a list of objects in it, such as its `sources`, becomes a table
     evidence      a list of objects, a row each ({"metric", "value", "low", "high", "n"}), or an object
     verdict       an object: the gate's, such as {"passed": true, "reasons": [...]}
     limits        a list of texts: where it is not to be trusted
 
-The front matter has the keys that Hugging Face reads (https://huggingface.co/docs/hub/model-cards).
+Those of the second line stand in the front matter (`registry.front_matter`).
 """
 
 from __future__ import annotations
@@ -22,58 +23,31 @@ from datetime import UTC
 from typing import Any
 
 from registry.change_log import Entry
+from registry.front_matter import TRANSLATED, front_matter, plain
 from registry.store import StoredArtefact
 
 _SECTIONS = {"lineage": "Where it comes from", "evidence": "Evidence", "verdict": "Verdict", "limits": "Limits"}
-_IN_FRONT = ("summary", "licence", "languages", "tags")
 _DEEPEST = 6
 _FIRST = ("name", "metric", "value", "low", "high", "n")
 """Columns of a table that come before the others: a stored card has its keys in order of the alphabet."""
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>#|])")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]+")
 
 
 def markdown(artefact: StoredArtefact, changes: Iterable[Entry] = ()) -> str:
     """The card. `changes` are the log's entries about the name; those about other versions are left out."""
     card = artefact.card
-    lines = ["---", *_front_matter(artefact), "---", "", f"# {_text(artefact.kind)} {_text(artefact.name)}", ""]
+    lines = ["---", *front_matter(artefact), "---", "", f"# {_text(artefact.kind)} {_text(artefact.name)}", ""]
     if card.get("summary"):
         lines += [_text(card["summary"]), ""]
     lines += [f"Version `{artefact.version}`; files: {', '.join(f'`{name}`' for name in artefact.files)}.", ""]
     for key, heading in _SECTIONS.items():
         if key in card:
             lines += [f"## {heading}", "", *_shown(card[key]), ""]
-    more = {key: value for key, value in card.items() if key not in _SECTIONS and key not in _IN_FRONT}
+    more = {key: value for key, value in card.items() if key not in {*_SECTIONS, *TRANSLATED, "summary"}}
     if more:
         lines += ["## More", "", *_shown(more), ""]
     lines += ["## What became of it", "", *_history(artefact.version, changes), ""]
     return "\n".join(line for line, before in zip(lines, ["", *lines], strict=False) if line or before)
-
-
-def _front_matter(artefact: StoredArtefact) -> list[str]:
-    """YAML, of which JSON strings and lists are a part."""
-    card = artefact.card
-    values: dict[str, Any] = {
-        "model_name": artefact.name,
-        "library_name": "weir",
-        "version": artefact.version,
-        "license": card.get("licence"),
-        "language": card.get("languages"),
-        "tags": ["weir", artefact.kind, *_words(card.get("tags"))],
-    }
-    return [f"{key}: {_yaml(value)}" for key, value in values.items() if value]
-
-
-def _yaml(value: Any) -> str:
-    if isinstance(value, str):
-        return json.dumps(_plain(value), ensure_ascii=False)
-    return json.dumps(_words(value), ensure_ascii=False)
-
-
-def _words(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [_plain(one) for one in value] if isinstance(value, list) else [_plain(value)]
 
 
 def _shown(value: Any, depth: int = 0) -> list[str]:
@@ -155,8 +129,4 @@ def _text(value: Any) -> str:
         return {None: "unknown", True: "yes", False: "no"}[value]
     if isinstance(value, list | dict):
         value = json.dumps(value, ensure_ascii=False)
-    return _MARKDOWN.sub(r"\\\1", _plain(value))
-
-
-def _plain(value: Any) -> str:
-    return _UNPRINTABLE.sub(" ", str(value)).strip()
+    return _MARKDOWN.sub(r"\\\1", plain(value))

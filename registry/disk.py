@@ -12,7 +12,7 @@ from registry.faults import Busy
 from system.files import try_lock
 
 LOCK_WAIT_S = 10.0
-"""Long enough for another's `put` of the largest artefact on a slow disk."""
+"""Long enough for another's change on a slow disk: large files are copied and read without the lock."""
 _LOCK_RETRY_S = 0.005
 
 

@@ -5,7 +5,7 @@ they are from then on. So an alias never moves unseen, and what a crash left und
 something next. Readers take no lock: a version never changes, and the aliases of a name are one file that is
 replaced whole.
 
-    FOLDER/log.jsonl, log.head, lock, revision
+    FOLDER/log.jsonl, log.head, lock, revision; .new-*, .broken-* while something is put
     FOLDER/<kind>/<slug of the name>/name, aliases.json
     FOLDER/<kind>/<slug of the name>/versions/<version>/card.json and the files
 """
@@ -13,34 +13,29 @@ replaced whole.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from hashlib import blake2b
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from contracts.artefacts import CARD, PREVIOUS, PRODUCTION, version_of
+from contracts.artefacts import CARD, PREVIOUS, PRODUCTION
 from registry.change_log import ChangeLog
-from registry.contents import LARGEST, canonical, store, stored_version
+from registry.contents import Content, Draft, canonical, contents_of, require_room, sweep, version_of_contents
 from registry.disk import locked, make_folder
-from registry.faults import Damaged, NotAccepted, NotThere
+from registry.faults import Damaged, NotAccepted, NotThere, RegistryFault
+from registry.naming import check_alias, check_file, check_kind, check_name, is_version, slug
+from registry.reading import Reader
 from system.files import replace_file
-
-_KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,299}")
-_FILE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_VERSION = re.compile(r"[0-9a-f]{16}")
-_NOT_IN_SLUGS = re.compile(r"[^a-z0-9_-]+")
-_SLUG = 60
 
 
 class StoredArtefact(Struct, frozen=True):
-    """A version as it was put: its hash was found right. `files` is what `folder` holds beside the card."""
+    """A version as it was put. `files` is what `folder` holds beside the card.
+
+    `checked`: its hash was found right. Only what was looked at, and is large, may be unchecked.
+    """
 
     kind: str
     name: str
@@ -48,6 +43,7 @@ class StoredArtefact(Struct, frozen=True):
     folder: Path
     card: Mapping[str, Any]
     files: tuple[str, ...]
+    checked: bool = True
 
 
 class Registry:
@@ -61,36 +57,53 @@ class Registry:
         self.folder = folder
         self.log = ChangeLog(folder)
         self._revision_path = folder / "revision"
+        self._reader = Reader()
 
     def put(
-        self, kind: str, name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, by: str = "weir"
+        self, kind: str, name: str, files: Mapping[str, Content], card: Mapping[str, Any], *, by: str = "weir"
     ) -> str:
         """Store an artefact whole or not at all, and return its version, 16 hex digits.
 
-        The version is a hash over the files, their names and the card, so putting the same again changes nothing,
-        unless what is stored was damaged: then it is mended.
+        A file is given as bytes, or as the path of one to copy, which may have gigabytes. The version is a hash
+        over the files, their names and the card, so putting the same again changes nothing, unless what is stored
+        was damaged: then it is mended. Raises NotAccepted, also where the disk has no room for it.
         """
-        _check("a file", "lower-case letters, digits, . _ and -", _FILE, *files)
-        if CARD in files or not files:
-            raise NotAccepted(
-                f"Put at least one file, and none that is called {CARD}: that is written from the card."
-            )
-        contents = {**files, CARD: canonical(card)}
-        if sum(map(len, contents.values())) > LARGEST:
-            raise NotAccepted(f"The artefact has more than {LARGEST >> 20} MB. Put a smaller one.")
-        version = version_of(contents)
+        for file in files:
+            check_file(file)
+        contents = contents_of(files, card)
         home = self._home(kind, name)
+        require_room(self.folder, contents)
+        version = version_of_contents(contents)
+        target = home / "versions" / version
+        there = target.exists()
+        if there and self._reader.version(target) == version:
+            with self._changing():
+                self._write_put(kind, name, version, by)
+            return version
         with self._changing():
-            self._make_home(home, name)
-            stored = stored_version(home / "versions" / version) == version
-            if not stored:
-                store(home / "versions", version, contents)
-            if not stored or not self._was_put(kind, name, version):
-                self.log.append({"by": by, "what": "put", "kind": kind, "name": name, "version": version})
+            sweep(self.folder)
+            draft = Draft(self.folder)
+        with draft:
+            draft.write(contents, version)
+            with self._changing():
+                self._make_home(home, name)
+                if there or not target.exists():  # else another process has put the same meanwhile
+                    draft.place(target)
+                self._write_put(kind, name, version, by)
         return version
 
     def get(self, kind: str, name: str, version_or_alias: str = PRODUCTION) -> StoredArtefact:
         """The artefact, once its content was found to be what was put. Raises NotThere or Damaged."""
+        return self._found(kind, name, version_or_alias, large=True)
+
+    def look(self, kind: str, name: str, version_or_alias: str = PRODUCTION) -> StoredArtefact:
+        """As `get`, but at once: a large artefact is not read for it, and then is not `checked`.
+
+        For people to look at. What is to decide anything is got.
+        """
+        return self._found(kind, name, version_or_alias, large=False)
+
+    def _found(self, kind: str, name: str, version_or_alias: str, *, large: bool) -> StoredArtefact:
         version = self._resolved(kind, name, version_or_alias)
         folder = self._home(kind, name) / "versions" / version
         if not folder.is_dir():
@@ -99,13 +112,14 @@ class Registry:
             card = json.loads((folder / CARD).read_bytes())
         except (OSError, ValueError):
             card = None
-        if stored_version(folder) != version or not isinstance(card, dict):
+        checked = large or self._reader.is_quick(folder)
+        if not isinstance(card, dict) or (checked and self._reader.version(folder) != version):
             raise Damaged(
                 f"Version {version} of {kind} {name} is damaged: {folder} does not hold what was put there. "
                 "Put the same content again, which mends it, or point the alias at another version."
             )
         files = tuple(sorted(path.name for path in folder.iterdir() if path.name != CARD))
-        return StoredArtefact(kind, name, version, folder, card, files)
+        return StoredArtefact(kind, name, version, folder, card, files, checked)
 
     def point(
         self,
@@ -122,11 +136,11 @@ class Registry:
 
         Returns whether anything changed. Raises NotThere or Damaged.
         """
-        _check_alias(alias)
-        if not _VERSION.fullmatch(version):
+        check_alias(alias)
+        if not is_version(version):
             raise NotAccepted(f"{version!r} is no version: use the 16 hex digits that `put` gave.")
+        self.get(kind, name, version)
         with self._changing():
-            self.get(kind, name, version)
             aliases = self.aliases(kind, name)
             before = aliases.get(alias, "")
             if before == version:
@@ -140,7 +154,7 @@ class Registry:
 
     def drop(self, kind: str, name: str, alias: str, *, by: str, reason: str) -> bool:
         """Take an alias away, such as a canary's when it ends. Returns whether it was there."""
-        _check_alias(alias)
+        check_alias(alias)
         with self._changing():
             aliases = self.aliases(kind, name)
             before = aliases.pop(alias, "")
@@ -169,6 +183,8 @@ class Registry:
         just taken out. With `of`, nothing happens unless production still is that version: for several processes
         that see the same harm. Raises NotThere or Damaged.
         """
+        with suppress(RegistryFault):
+            self.get(kind, name, PREVIOUS)  # a large one is read before others have to wait
         with self._changing():
             aliases = self.aliases(kind, name)
             before = aliases.get(PRODUCTION, "")
@@ -219,16 +235,14 @@ class Registry:
     def versions(self, kind: str, name: str) -> list[str]:
         """All that were put, the oldest first."""
         try:
-            found = [
-                path for path in (self._home(kind, name) / "versions").iterdir() if _VERSION.fullmatch(path.name)
-            ]
+            found = [path for path in (self._home(kind, name) / "versions").iterdir() if is_version(path.name)]
         except FileNotFoundError:
             return []
         return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))]
 
     def names(self, kind: str) -> list[str]:
         """All names of a kind that something was put under."""
-        _check("a kind", "lower-case letters, digits and -", _KIND, kind)
+        check_kind(kind)
         return sorted(path.read_text() for path in (self.folder / kind).glob("*/name"))
 
     def kinds(self) -> list[str]:
@@ -270,7 +284,7 @@ class Registry:
         replace_file(home / "aliases.json", json.dumps(aliases, sort_keys=True).encode())
 
     def _resolved(self, kind: str, name: str, version_or_alias: str) -> str:
-        if _VERSION.fullmatch(version_or_alias):
+        if is_version(version_or_alias):
             return version_or_alias
         aliases = self.aliases(kind, name)
         if version_or_alias not in aliases:
@@ -282,39 +296,22 @@ class Registry:
         return aliases[version_or_alias]
 
     def _home(self, kind: str, name: str) -> Path:
-        _check("a kind", "lower-case letters, digits and -", _KIND, kind)
-        _check("an artefact", "up to 300 letters, digits or . _ : / -", _NAME, name)
-        return self.folder / kind / _slug(name)
+        check_kind(kind)
+        check_name(name)
+        return self.folder / kind / slug(name)
 
     def _make_home(self, home: Path, name: str) -> None:
         make_folder(home / "versions")
         if not (home / "name").exists():
             replace_file(home / "name", name.encode())
 
-    def _was_put(self, kind: str, name: str, version: str) -> bool:
-        """Whether the log says so; it does not where a process was killed before it wrote that down."""
+    def _write_put(self, kind: str, name: str, version: str, by: str) -> None:
+        """Into the log, where it is not: a process may have been killed before it wrote that down."""
         entries = self.log.entries(kind=kind, name=name)
-        return any((entry.what, entry.version) == ("put", version) for entry in entries)
-
-
-def _slug(name: str) -> str:
-    """A folder's name that no two names share, not even where capitals do not count."""
-    told_apart = blake2b(name.encode(), digest_size=8).hexdigest()
-    return f"{_NOT_IN_SLUGS.sub('-', name.lower())[:_SLUG]}.{told_apart}"
+        if not any((entry.what, entry.version) == ("put", version) for entry in entries):
+            self.log.append({"by": by, "what": "put", "kind": kind, "name": name, "version": version})
 
 
 def _plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON, so that nothing is found to be unwritable once the change is under way."""
     return dict(json.loads(canonical(evidence)))
-
-
-def _check(what: str, form: str, pattern: re.Pattern[str], *names: str) -> None:
-    for name in names:
-        if not pattern.fullmatch(name):
-            raise NotAccepted(f"{name!r} is no name for {what}: use {form}, and begin with a letter or digit.")
-
-
-def _check_alias(alias: str) -> None:
-    _check("an alias", "up to 32 lower-case letters, digits, _ and -", _ALIAS, alias)
-    if _VERSION.fullmatch(alias):
-        raise NotAccepted(f"'{alias}' looks like a version. Choose another alias.")

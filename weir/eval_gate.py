@@ -127,7 +127,7 @@ def _record(subject: tuple[str, str, str], verdict: Verdict) -> None:
     import msgspec
 
     from registry.store import Registry
-    from weir.registry import faults
+    from weir.registry_state import faults
     from weir.router_artefact import operator
     from weir.state import state_dir
 

@@ -1,12 +1,11 @@
 """`weir registry`: which artefacts there are, which are in use, what is known of them, and what was changed.
 
-The non-obvious decision: these verbs only read, and take no lock, so they never stand in a server's way.
+The non-obvious decision: these verbs only read it, and take no lock, so they never stand in a server's way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,15 @@ from rich.table import Table
 from contracts.artefacts import CANARY, PREVIOUS, PRODUCTION
 from registry.card import markdown
 from registry.change_log import Entry
-from registry.faults import RegistryFault
 from registry.store import Registry
-from weir.state import state_dir
+from weir.registry_export import export
+from weir.registry_state import faults, registry_of, state_option
+from weir.router_artefact import json_option
 
 _KIND = "router"
 _IN_TABLE = (PRODUCTION, CANARY, PREVIOUS)
-
-_state_option = click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The state folder; the registry is in its folder `registry`.  [default: $WEIR_STATE_DIR, or .weir]",
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_FIGURES = 4
+"""So many of a change's figures are on its line in the log; `--json` has all of its evidence."""
 
 
 @click.group(
@@ -62,13 +57,13 @@ Examples:
   weir registry list
   weir registry list --kind router --json""",
 )
-@_state_option
+@state_option
 @click.option("--kind", help="Only artefacts of this kind.")
-@_json_option
+@json_option
 def list_(state: Path | None, kind: str | None, as_json: bool) -> None:
     """List what artefacts there are, and which are in use."""
     with faults():
-        found = _registry(state)
+        found = registry_of(state)
         kinds = found.kinds() if kind is None else [kind]
         rows: list[dict[str, Any]] = [
             {
@@ -101,21 +96,25 @@ def list_(state: Path | None, kind: str | None, as_json: bool) -> None:
 Examples:
   weir registry show support/acme
   weir registry show support/acme previous
-  weir registry show support/acme 0123456789abcdef --json"""
+  weir registry show support/acme 0123456789abcdef --json
+  weir registry show support --kind student --check"""
 )
 @click.argument("name")
 @click.argument("version", metavar="[VERSION|ALIAS]", default=PRODUCTION)
-@_state_option
+@state_option
 @click.option("--kind", default=_KIND, show_default=True, help="The artefact's kind.")
-@_json_option
-def show(name: str, version: str, state: Path | None, kind: str, as_json: bool) -> None:
+@click.option("--check", is_flag=True, help="Check its files also where reading them takes long.")
+@json_option
+def show(name: str, version: str, state: Path | None, kind: str, check: bool, as_json: bool) -> None:
     """Print an artefact's card, in Markdown; that of `production` where no version is named.
 
-    Its files are checked: what is damaged is said, not shown.
+    Its files are checked, unless they are large: what is damaged is said, not shown.
     """
     with faults():
-        found = _registry(state)
-        artefact = found.get(kind, name, version)
+        found = registry_of(state)
+        artefact = found.get(kind, name, version) if check else found.look(kind, name, version)
+        if not artefact.checked:
+            click.echo("Note: its files are large, and were not checked: --check does.", err=True)
         if as_json:
             document = {**msgspec.structs.asdict(artefact), "folder": str(artefact.folder)}
             click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
@@ -127,25 +126,27 @@ def show(name: str, version: str, state: Path | None, kind: str, as_json: bool) 
     epilog="""\b
 Examples:
   weir registry log
+  weir registry log --kind student
   weir registry log --name support/acme --json
   weir registry log --verify"""
 )
-@_state_option
+@state_option
+@click.option("--kind", help="Only changes of artefacts of this kind.")
 @click.option("--name", help="Only changes of this artefact.")
 @click.option(
     "--verify", is_flag=True, help="Look for changed, removed and reordered lines instead, and a cut tail."
 )
-@_json_option
-def log(state: Path | None, name: str | None, verify: bool, as_json: bool) -> None:
-    """Print who changed what, when and why, the oldest first; or see whether that log is whole."""
-    if verify and name is not None:
-        raise click.UsageError("--name does not go with --verify: the chain is of the whole log.")
+@json_option
+def log(state: Path | None, kind: str | None, name: str | None, verify: bool, as_json: bool) -> None:
+    """Print who changed what, when, why and on what evidence, or see whether that log is whole."""
+    if verify and (kind, name) != (None, None):
+        raise click.UsageError("--kind and --name do not go with --verify: the chain is of the whole log.")
     with faults():
-        found = _registry(state)
+        found = registry_of(state)
         if verify:
             _verify(found, as_json)
             return
-        entries = found.log.entries(name=name)
+        entries = found.log.entries(kind=kind, name=name)
         if as_json:
             click.echo(orjson.dumps([msgspec.to_builtins(entry) for entry in entries], option=orjson.OPT_INDENT_2))
             return
@@ -154,7 +155,8 @@ def log(state: Path | None, name: str | None, verify: bool, as_json: bool) -> No
             click.echo(line_of(entry))
             none = False
         if none:
-            click.echo(f"Nothing is written in {found.log.path}.")
+            about = " ".join(part for part in (kind, name) if part)
+            click.echo(f"Nothing is written{about and f' about {about}'} in {found.log.path}.")
 
 
 def _verify(found: Registry, as_json: bool) -> None:
@@ -172,7 +174,7 @@ def _verify(found: Registry, as_json: bool) -> None:
 
 
 def line_of(entry: Entry) -> str:
-    """A change as `weir registry log` prints it."""
+    """A change as `weir registry log` prints it, with the first figures of its evidence."""
     about = " ".join(part for part in (entry.kind, entry.name) if part)
     moved = f" {entry.alias}" if entry.alias else ""
     change = " -> ".join(part for part in (entry.before, entry.version) if part)
@@ -181,21 +183,26 @@ def line_of(entry: Entry) -> str:
     if entry.what == "drop":
         change = entry.before
     parts = [f"{entry.number:>4}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.what}{moved}", about, change]
-    return "  ".join(part for part in (*parts, f"by {_one_line(entry.by)}", _one_line(entry.reason)) if part)
+    said = (f"by {_one_line(entry.by)}", _one_line(entry.reason), _figures(entry.evidence))
+    return "  ".join(part for part in (*parts, *said) if part)
+
+
+def _figures(evidence: Mapping[str, Any]) -> str:
+    """Numbers that stand in it by name, or as rows of a metric and its value, such as a card has."""
+    named = [(key, value) for key, value in evidence.items() if not isinstance(value, list)]
+    for rows in evidence.values():
+        if isinstance(rows, list):
+            named += [(str(row.get("metric")), row.get("value")) for row in rows if isinstance(row, dict)]
+    told = [
+        f"{_one_line(name)} {value:.6g}"
+        for name, value in named
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return f"({', '.join(told[:_FIGURES])})" if told else ""
 
 
 def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
-def _registry(state: Path | None) -> Registry:
-    return Registry((state_dir() if state is None else state) / "registry")
-
-
-@contextmanager
-def faults() -> Iterator[None]:
-    """Faults of the registry, in words."""
-    try:
-        yield
-    except (RegistryFault, OSError) as error:
-        raise click.ClickException(str(error)) from error
+registry.add_command(export)

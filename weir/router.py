@@ -19,7 +19,7 @@ from rich.table import Table
 from contracts.artefacts import PREVIOUS, PRODUCTION
 from registry.faults import RegistryFault
 from weir.encoding import encode_with, encoder_option, session_of
-from weir.registry import faults
+from weir.registry_state import faults
 from weir.router_artefact import (
     KIND,
     Subject,

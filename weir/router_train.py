@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from weir.encoding import encode_with, encoder_option, session_of
-from weir.registry import faults
+from weir.registry_state import faults
 from weir.router_artefact import (
     KIND,
     Subject,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.card import markdown
@@ -31,8 +31,9 @@ CARD = {
     "limits": ["French was not tried."],
     "seeds": {"split": 7},
 }
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    PLAIN,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=15,
 )
@@ -57,10 +58,57 @@ def test_the_front_matter_is_what_hugging_face_reads() -> None:
         "model_name": "support/acme",
         "library_name": "weir",
         "version": VERSION,
-        "license": "Apache-2.0",
+        "license": "apache-2.0",
         "language": ["en", "de"],
         "tags": ["weir", "router", "routing"],
     }
+
+
+def test_a_students_has_its_base_its_task_and_its_results() -> None:
+    rows = [
+        {"high": 0.95, "intent": "refund", "low": 0.88, "metric": "agreement", "n": 400, "value": 0.92},
+        {"dataset": "support suite", "metric": "Quality: all", "passed": True, "value": 1e-7},
+        {"metric": "note", "value": "none"},
+    ]
+    about = {
+        "base_model": ["acme/tiny"],
+        "datasets": ["acme/log"],
+        "library": "transformers",
+        "task": "text-generation",
+    }
+    card = {**about, "licence": "other", "licence_name": "acme-terms", "evidence": rows, "summary": "A student."}
+    text = markdown(stored(card))
+    assert front_matter(text) == {
+        "model_name": "support/acme",
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "version": VERSION,
+        "license": "other",
+        "license_name": "acme-terms",
+        "base_model": ["acme/tiny"],
+        "datasets": ["acme/log"],
+        "tags": ["weir", "router"],
+        "model-index": [
+            {
+                "name": "support/acme",
+                "results": [
+                    {
+                        "task": {"type": "text-generation"},
+                        "dataset": {"type": "held-out-traffic", "name": "held-out traffic"},
+                        "metrics": [
+                            {"type": "agreement", "value": 0.92, "name": "agreement (refund, 0.88 to 0.95, n 400)"}
+                        ],
+                    },
+                    {
+                        "task": {"type": "text-generation"},
+                        "dataset": {"type": "support-suite", "name": "support suite"},
+                        "metrics": [{"type": "quality-all", "value": 1e-7, "name": "Quality: all"}],
+                    },
+                ],
+            }
+        ],
+    }
+    assert "## More" not in text
 
 
 def test_each_part_has_its_section() -> None:
@@ -111,11 +159,12 @@ def test_what_became_of_it_is_told_of_this_version_alone() -> None:
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["summary", "licence", "languages", "tags", "lineage", "evidence", "verdict", "limits", "x"]
+            ["summary", "licence", "languages", "tags", "lineage", "evidence", "verdict", "limits", "task", "x"]
         ),
-        JSON,
+        JSON | st.lists(st.fixed_dictionaries(dict.fromkeys(("metric", "value", "low", "high", "dataset"), PLAIN))),
     )
 )
+@settings(max_examples=60)
 def test_any_card_can_be_shown(card: dict[str, Any]) -> None:
     text = markdown(stored(card))
     front = front_matter(text)

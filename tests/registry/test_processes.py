@@ -19,7 +19,9 @@ import os, shutil, signal, sys
 from pathlib import Path
 from registry.store import Registry
 
-FILES, CARD = {"a.npz": b"1" * 100_000, "b.npz": b"2"}, {"summary": "new"}
+begun, source = Path(sys.argv[1], "0"), Path(sys.argv[1], "b")
+source.write_bytes(b"2")
+FILES, CARD = {"a.npz": b"1" * 100_000, "b.npz": source}, {"summary": "new"}
 
 def change(folder):
     registry = Registry(folder)
@@ -38,7 +40,6 @@ def die_before(step, folder):
     change(folder)
     os._exit(0)
 
-begun = Path(sys.argv[1], "0")
 registry = Registry(begun)
 old = registry.put("router", "support/acme", {"a.npz": b"0"}, {"summary": "old"})
 registry.point("router", "support/acme", "production", old, by="parent", reason="old")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from registry.reading import READ_AGAIN
 from registry.store import Registry
 from weir.registry import registry as verbs
 
@@ -114,6 +116,44 @@ def test_the_log_tells_each_change(run: Run, versions: tuple[str, str]) -> None:
     assert [entry["number"] for entry in entries] == [6]
 
 
+def test_the_log_tells_a_students_story_with_its_figures(run: Run, stored: Registry) -> None:
+    version = stored.put("student", "support", {"student.json": b"{}"}, {})
+    rows = [{"metric": "agreement", "value": 0.9123456, "low": 0.9}, {"metric": "note", "value": "none"}]
+    found = {"evidence": rows, "share": 0.5, "passed": True, "encoder": "0123", "rules": {"margin": 1}}
+    stored.verdict("student", "support", version, passed=True, by="gate", reason="not worse", evidence=found)
+    stored.point("student", "support", "production", version, by="jane", reason="go", evidence={"n": 400})
+    stored.put("router", "support", {"check.npz": b""}, {})
+    lines = [re.sub(r"^ +\d+  \S+ \S+  ", "", line) for line in run("log", "--kind", "student").stdout.splitlines()]
+    assert lines == [
+        f"put  student support  {version}  by weir",
+        f"verdict passed  student support  {version}  by gate  not worse  (share 0.5, agreement 0.912346)",
+        f"point production  student support  {version}  by jane  go  (n 400)",
+    ]
+    assert "Nothing is written about prompt in" in run("log", "--kind", "prompt").stdout
+    assert [entry["kind"] for entry in json.loads(run("log", "--kind", "router", "--json").stdout)] == ["router"]
+
+
+def test_large_files_are_checked_only_where_that_is_asked_for(run: Run, stored: Registry, tmp_path: Path) -> None:
+    (tmp_path / "weights").touch()
+    os.truncate(tmp_path / "weights", READ_AGAIN + 1)
+    version = stored.put("student", "support", {"a.gguf": tmp_path / "weights"}, {"summary": "A student."})
+    path = stored.get("student", "support", version).folder / "a.gguf"
+    path.chmod(0o600)
+    os.truncate(path, READ_AGAIN + 2)
+    shown = run("show", "support", version, "--kind", "student")
+    assert "A student." in shown.stdout
+    assert "were not checked: --check does" in shown.stderr
+    checked = run("show", "support", version, "--kind", "student", "--check")
+    assert (checked.exit_code, checked.stdout, "is damaged" in checked.stderr) == (1, "", True)
+
+
+def test_an_export_needs_an_artefact_and_to_know_where_to(run: Run, versions: tuple[str, str]) -> None:
+    assert run("export", "--to", "mlflow", "router", "support/acme").exit_code == 2
+    absent = run("export", "--to", "mlflow", "--uri", "sqlite://", "student", "support/acme")
+    assert absent.exit_code == 1
+    assert "no alias or version 'production'" in absent.stderr
+
+
 def test_a_whole_log_is_said_to_be_and_a_changed_one_fails(
     run: Run, stored: Registry, versions: tuple[str, str]
 ) -> None:
@@ -144,6 +184,7 @@ def test_another_state_folder_may_be_named(run: Run, versions: tuple[str, str], 
 
 def test_a_name_does_not_go_with_a_verification(run: Run) -> None:
     assert run("log", "--verify", "--name", "support/acme").exit_code == 2
+    assert run("log", "--verify", "--kind", "router").exit_code == 2
 
 
 def test_the_guide_shows_each_verb_and_only_options_that_exist() -> None:
