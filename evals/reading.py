@@ -54,7 +54,7 @@ def faults_in(error: ValidationError, data: Any, shape: type[BaseModel], where: 
         except orjson.JSONDecodeError:
             data = None
     found = list(schema_problems(error, data, shape))
-    deeper = {place[:1] for place, _, _ in found if len(place) > 1}
+    deeper = {place[:depth] for place, _, _ in found for depth in range(1, len(place))}
     for place, message, advice in found:
         if place in deeper:
             continue  # of a list whose entries are wrong pydantic says that it is empty, too

@@ -7,7 +7,7 @@ The non-obvious decision: whatever was not taken over is printed, each thing wit
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,6 @@ from weir.state import config_option, read_config, state_dir
 
 if TYPE_CHECKING:
     from evals.importing.draft import Draft
-    from evals.importing.lines import Reading
     from evals.importing.traffic import Stratum, Wanted
     from evals.scorers.port import Vectors
     from evals.suite import Suite
@@ -157,11 +156,12 @@ def _of_traffic(
 ) -> tuple[Draft, list[Stratum]]:
     if any(find_spec(package) is None for package in ("phonenumbers", "stdnum", "numpy")):
         raise click.ClickException("This needs phonenumbers and python-stdnum: pip install 'weir[evals]'.")
+    from evals.importing.lines import read_traffic
     from evals.importing.traffic import draft_of
 
     consents = _consents(config, tenants)
     with _progress(as_json) as step:
-        reading = _reading(consents, logs)
+        reading = read_traffic(consents, logs, state_dir())
         return draft_of(reading, wanted, _encode(encoder), name=name, step=step)
 
 
@@ -181,24 +181,6 @@ def _consents(config: Path, tenants: Sequence[str]) -> dict[str, bool]:
             f"  tenants: {{{first}: {{consents: [evals]}}}}"
         )
     return meant
-
-
-def _reading(consents: Mapping[str, bool], logs: Sequence[Path]) -> Reading:
-    from evals.importing.lines import Reading, count_lines, read_log, read_notebook
-    from router.learning.notebook import notebook_path
-
-    reading = Reading()
-    for log in logs:
-        read_log(log, consents, reading)
-    if not logs:
-        for tenant, consented in consents.items():
-            path = notebook_path(state_dir(), tenant)
-            there = [file for file in (path.with_suffix(".jsonl.old"), path) if file.exists()]
-            if consented:
-                read_notebook(there, tenant, reading)
-            elif there:
-                reading.tenants[tenant] += count_lines(there)
-    return reading
 
 
 def _encode(folder: Path) -> Callable[[Sequence[str]], Vectors] | None:

@@ -10,13 +10,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import orjson
 
 from evals.importing.draft import Unusable
+from router.learning.notebook import notebook_path
 
 LONGEST_LINE = 1 << 18
 """Bytes; what is longer holds a picture or a whole book, and nobody reads it as a case."""
@@ -39,6 +42,12 @@ class Request:
     intent: str = UNKNOWN
     lang: str = ""
     day: str = ""
+    model: str = ""
+    """Which model answered, where it is known."""
+    score: float | None = None
+    """How good the answer is, 0..1, where somebody said."""
+    cost: Decimal | None = None
+    """Dollars that it cost, where it is known."""
 
 
 @dataclass(slots=True)
@@ -52,34 +61,66 @@ class Reading:
     sources: list[dict[str, Any]] = field(default_factory=list)
 
 
+def read_traffic(consents: Mapping[str, bool], logs: Sequence[Path], state: Path) -> Reading:
+    """Of the tenants in `consents`, which says who did: from `logs`, or else what Weir wrote down in `state`.
+
+    Raises Unusable.
+    """
+    reading = Reading()
+    for log in logs:
+        read_log(log, consents, reading)
+    if not logs:
+        for tenant, consented in consents.items():
+            path = notebook_path(state, tenant)
+            there = [file for file in (path.with_suffix(".jsonl.old"), path) if file.exists()]
+            if consented:
+                read_notebook(there, tenant, reading)
+            elif there:
+                reading.tenants[tenant] += count_lines(there)
+    return reading
+
+
 def read_notebook(paths: Iterable[Path], tenant: str, into: Reading) -> None:
     """A tenant's own lines, the older file first: questions without history, and answers where one was noted.
 
-    Of several answers to one question the one that was scored best counts. Raises Unusable.
+    What was answered counts, unless another answer to the question was scored better. Raises Unusable.
     """
     asked: dict[str, Request] = {}
-    answers: dict[str, tuple[float, str]] = {}
+    answers: dict[str, tuple[float, str, str]] = {}
+    scores: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for line in _objects(paths, into):
         name, query = str(line.get("request_id", "")), line.get("query")
         if line.get("tenant") != tenant or not name:
             into.counts["of another tenant, or without a request_id"] += 1
         elif "score" in line:
             said, score = line.get("answer"), line["score"]
-            if isinstance(said, str) and said and isinstance(score, int | float):
-                answers[name] = max(answers.get(name, (-1.0, "")), (float(score), said))
+            model = _text(line, "model")
+            if isinstance(score, int | float):
+                scores[name, model].append(float(score))
+                if isinstance(said, str) and said:
+                    answers[name] = max(answers.get(name, (-1.0, "", "")), (float(score), said, model))
         elif not isinstance(query, str) or not query.strip():
             into.counts["without a question"] += 1
         else:
             messages = [{"role": "user", "content": query}]
             asked[name] = _request(line, tenant, name, messages)
-    into.requests += [replace(one, answer=answers.get(name, (0, ""))[1]) for name, one in asked.items()]
+    into.requests += [_best(one, scores.get((name, one.model)), answers.get(name)) for name, one in asked.items()]
+
+
+def _best(asked: Request, scores: Sequence[float] | None, other: tuple[float, str, str] | None) -> Request:
+    """With what was answered and its mean score, or with the `other` answer that was scored, if it is better."""
+    score = fmean(scores) if asked.answer and scores else None
+    if other is None or (asked.answer and (score is None or score >= other[0])):
+        return replace(asked, score=score)
+    score, answer, model = other
+    return replace(asked, score=score, answer=answer, model=model)
 
 
 def read_log(path: Path, tenants: Mapping[str, bool], into: Reading) -> None:
     """A log of JSON lines, as `examples/support/log.jsonl`; `tenants` says of each whether it consented.
 
     A line needs `tenant` and `messages` (or `input`, a text); `conversation`, `turn`, `route`, `at`, `intent`,
-    `lang`, `tools` and `answer` are read where they are given. Raises Unusable.
+    `lang`, `tools`, `answer`, `model`, `score` and `cost_usd` are read where they are given. Raises Unusable.
     """
     talks: dict[tuple[str, str], list[Request]] = defaultdict(list)
     for number, line in enumerate(_objects([path], into), 1):
@@ -152,7 +193,24 @@ def _request(line: Mapping[str, Any], tenant: str, talk: str, messages: Sequence
         intent=_text(line, "intent") or UNKNOWN,
         lang=_text(line, "lang"),
         day=found[0] if (found := _DAY.match(_text(line, "at"))) else "",
+        model=_text(line, "model"),
+        score=_share(line.get("score")),
+        cost=_dollars(line.get("cost_usd")),
     )
+
+
+def _share(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= 1 else None
+
+
+def _dollars(value: object) -> Decimal | None:
+    try:
+        cost = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return cost if cost.is_finite() and cost >= 0 else None
 
 
 def _text(line: Mapping[str, Any], key: str) -> str:

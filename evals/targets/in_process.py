@@ -38,7 +38,7 @@ from registry.prompts import StoredPrompts
 from registry.store import Registry
 from router.composition import book_of, price_list
 from router.config.load import Loaded
-from router.config.policies import LearnedPolicy
+from router.config.policies import FixedPolicy, LearnedPolicy, StudentPolicy
 from router.exchange import Incoming
 from router.main import START_FAILURES, House
 from router.preview import preview
@@ -185,7 +185,7 @@ class InProcessTarget:
             route = config.routes[name]
             prices = [self._price_of(candidate) for candidate in route.candidates]
             known = [price for price in prices if price is not None]
-            checks = isinstance(route.policy, LearnedPolicy) and route.policy.check is not None
+            checks = isinstance(route.policy, LearnedPolicy | StudentPolicy) and route.policy.check is not None
             return RoutePrice(known, several=checks) if known and len(known) == len(prices) else None
         return self._price_of(name) if name in config.models else None
 
@@ -275,7 +275,7 @@ class InProcessTarget:
         if self._model and self._model not in dict(setup.names(self._key)):
             raise self._unknown(self._model)
         route = self._loaded.config.routes.get(self._model)
-        if house.encoder is None or route is None or not isinstance(route.policy, LearnedPolicy):
+        if house.encoder is None or route is None or isinstance(route.policy, FixedPolicy):
             return
         until = time.monotonic() + _ENCODER_S
         while not house.encoder.up:  # before it is, a learned route would decide without what it learned

@@ -30,7 +30,8 @@ from router.setup import Learning
 log = logging.getLogger("weir.learning")
 
 _LONGEST = 8_000
-"""Characters of an answer that are written down; heads look at no more."""
+"""Characters of an answer that are written down; heads look at no more. Of one that students learn from: all, or
+nothing."""
 
 
 class Lessons:
@@ -66,7 +67,8 @@ class Lessons:
         reading = read(query)
         if not reading.text or reading.tools:
             return
-        self._note(event, learning, _asked(event, reading.text, candidates))
+        told = {"answer": said} if event.tenant in learning.answers and _is_whole(query, event, said) else {}
+        self._note(event, learning, _asked(query, event, reading.text, candidates) | told)
         alone = query.request.n == 1  # several answers at once are not to be compared with one
         drawn = alone and self._random.random() < learning.shadow_share
         known = {event.model: said}
@@ -129,10 +131,11 @@ class Lessons:
         self.notebook.note(event.tenant, {**about, **line}, max_bytes=learning.max_bytes)
 
 
-def _asked(event: UsageEvent, text: str, candidates: Sequence[str]) -> Mapping[str, Any]:
+def _asked(query: Query, event: UsageEvent, text: str, candidates: Sequence[str]) -> dict[str, Any]:
     decision = event.decision
     return {
         "query": text,
+        "turn": sum(each.get("role") == "user" for each in query.body["messages"]),
         "model": event.model,
         "intent": decision.intent if decision is not None else "unknown",
         "chosen": decision.model if decision is not None else event.model,
@@ -140,6 +143,13 @@ def _asked(event: UsageEvent, text: str, candidates: Sequence[str]) -> Mapping[s
         "cost_usd": str(event.cost),
         "latency_ms": event.latency_ms,
     }
+
+
+def _is_whole(query: Query, event: UsageEvent, said: str) -> bool:
+    """Whether `said` is one answer from its beginning to its end: who learns from half of one ends there too."""
+    most = query.body.get("max_completion_tokens") or query.body.get("max_tokens")
+    cut = event.hung_up or (isinstance(most, int) and event.usage.completion >= most)
+    return not cut and query.request.n == 1 and 0 < len(said) <= _LONGEST
 
 
 def _propensities(event: UsageEvent, candidates: Sequence[str]) -> Mapping[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,33 @@ def test_the_notebook_is_read_with_the_best_answer(tmp_path: Path) -> None:
     ]
     assert reading.counts == {"of another tenant, or without a request_id": 1, "without a question": 1}
     assert [one["name"] for one in reading.sources] == ["acme.jsonl.old", "acme.jsonl"]
+
+
+def test_what_was_answered_counts_unless_another_answer_was_scored_better(tmp_path: Path) -> None:
+    about = {"tenant": "acme", "query": "How long?", "model": "large", "cost_usd": "0.25"}
+    path = log(
+        tmp_path / "acme.jsonl",
+        {**about, "request_id": "1", "answer": "30 minutes.", "turn": 3},
+        {**about, "request_id": "2", "answer": "No idea."},
+        {"tenant": "acme", "request_id": "2", "model": "large", "score": 0.25},
+        {"tenant": "acme", "request_id": "2", "model": "small", "score": 0.5, "answer": "Half an hour."},
+        {**about, "request_id": "3", "answer": "Soon.", "cost_usd": "much"},
+        {"tenant": "acme", "request_id": "3", "model": "large", "score": 1.0},
+        {"tenant": "acme", "request_id": "3", "model": "large", "score": 0.0},
+        {"tenant": "acme", "request_id": "3", "model": "small", "score": 0.25, "answer": "Late."},
+    )
+    reading = Reading()
+    read_notebook([path], "acme", reading)
+    assert [(one.answer, one.model, one.score) for one in reading.requests] == [
+        ("30 minutes.", "large", None),
+        ("Half an hour.", "small", 0.5),
+        ("Soon.", "large", 0.5),
+    ]
+    assert [one.turn for one in reading.requests] == [3, 1, 1]
+    assert [one.cost for one in reading.requests] == [Decimal("0.25"), Decimal("0.25"), None]
+
+
+@pytest.mark.parametrize(("score", "cost"), [(1.5, -1), (True, "NaN"), ("good", None), (None, [])])
+def test_a_score_or_a_cost_that_is_none_is_not_known(tmp_path: Path, score: Any, cost: Any) -> None:
+    (found,) = read(log(tmp_path / "log.jsonl", line(score=score, cost_usd=cost))).requests
+    assert (found.score, found.cost) == (None, None)

@@ -124,6 +124,34 @@ async def test_each_answered_question_is_written_down(tmp_path: Path) -> None:
         assert line["latency_ms"] > 0
 
 
+async def test_what_was_answered_is_written_down_of_those_who_agreed_alone(tmp_path: Path) -> None:
+    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant", "user")]
+    for agreed, noted in (("acme", RIGHT), ("globex", None)):
+        learning = dataclasses.replace(FEEDBACK, answers=frozenset({agreed}))
+        async with school(tmp_path / agreed, learning, model("large"), model("small")) as one:
+            await one.ask(messages=turns)
+            (line,) = one.lines()
+            assert (line.get("answer"), line["turn"]) == (noted, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "body"),
+    [
+        (RIGHT, {"n": 2}),
+        (RIGHT, {"max_tokens": 1}),
+        (RIGHT, {"max_completion_tokens": 1}),
+        ("so " * 4_000, {}),
+    ],
+    ids=["one of two", "cut", "cut newly", "too long"],
+)
+async def test_what_is_no_whole_answer_is_not_written_down(tmp_path: Path, said: str, body: dict[str, Any]) -> None:
+    learning = dataclasses.replace(FEEDBACK, answers=frozenset({"acme"}))
+    async with school(tmp_path, learning, model("large", whole(said)), model("small")) as one:
+        await one.ask(**body)
+        (line,) = one.lines()
+        assert "answer" not in line
+
+
 @pytest.mark.parametrize("learning", [FEEDBACK, ALWAYS], ids=["feedback alone", "shadowed"])
 async def test_what_is_no_question_of_a_client_teaches_nothing(tmp_path: Path, learning: Learning) -> None:
     cut = Script(HELLO_STREAM[0], ServerFault("broke"))
