@@ -130,6 +130,13 @@ class Signals(Struct, frozen=True, kw_only=True):
             third_characters=None if third is None else float(len(third)),
         )
 
+    def with_usual(self, usual: Sequence[str]) -> Signals:
+        """Beside what is usually answered to such questions: what is most alike stands for a second opinion."""
+        answer = self.answer
+        if answer is None or not usual:
+            return self
+        return self.with_opinions(max(usual, key=lambda one: agreement(answer, one)))
+
     def with_votes(self, others: Sequence[str]) -> Signals:
         """Beside other samples of the same model: the share of all samples that agree with `answer`."""
         if self.answer is None or not others:

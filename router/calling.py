@@ -59,8 +59,9 @@ class Caller:
         """The first answer that `models`, in this order, can be brought to give.
 
         With a `review` the first model's answer is judged; one that is doubted is delivered only where no other
-        model answers. Raises the UpstreamFailure or DeadlineExceeded with which the policy gave up, or
-        LimitReached or BudgetUnavailable where nothing more may be spent.
+        model answers, and what that model rejects is left to the others. Raises the UpstreamFailure or
+        DeadlineExceeded with which the policy gave up, or LimitReached or BudgetUnavailable where nothing more may
+        be spent.
         """
         policy = attempts(
             models,
@@ -70,6 +71,7 @@ class Caller:
             started=exchange.trail.arrived,
             now=time.perf_counter(),
         )
+        checked = models[0] if review is not None and len(models) > 1 else None
         doubted: Drafted | None = None
         try:
             attempt = next(policy)
@@ -82,9 +84,10 @@ class Caller:
                     if not drafted.doubted:
                         policy.close()
                         return drafted.deployment, drafted.began
-                attempt = policy.send(
-                    Outcome(failure=None if isinstance(drafted, Drafted) else drafted, now=time.perf_counter())
-                )
+                failure = None if isinstance(drafted, Drafted) else drafted
+                if isinstance(failure, UpstreamRejected) and attempt.model == checked:
+                    failure = None  # what it cannot take, the next one may
+                attempt = policy.send(Outcome(failure=failure, now=time.perf_counter()))
         except WeirError:
             if doubted is None:
                 raise

@@ -20,6 +20,7 @@ from cache.room import VERIFIER, CacheSettings
 from contracts.artefacts import CARD
 from contracts.ports import CacheRules, Keyring, Policy, Prices, PromptStore, SemanticRules, Upstream
 from contracts.records import DIRECT, Key
+from contracts.students import Student
 from encoder.address import socket_path
 from encoder.card import BUILT, EncoderFault, read_card
 from ledger.prices import GpuRate, LongRates, PriceList, PriceRule, PricesUnknown, TokenRates
@@ -28,28 +29,41 @@ from prompts.prompt import BookedPrompt
 from registry.faults import NotThere, RegistryFault
 from registry.routers import ROUTER, artefact_name
 from registry.store import Registry
+from registry.students import StoredStudents
 from router.access import Operators
 from router.choice.fixed import FixedChoice, MissingChoice, NamedChoice
 from router.choice.parts import EVERYONE, ChoiceParts, Place
-from router.config import policies, schema
+from router.config import policies, schema, students
 from router.config.load import ConfigError, Loaded
 from router.config.price_file import read_price_file
 from router.config.prices import GpuPrice, ListedPrice, Price, TokenPrice
 from router.setup import Access, CacheRule, Deployment, Learning, Plan, Setup
+from router.upstreams.engines import engines_of, model_at
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
 from router.upstreams.litellm_library import LiteLLMUpstream
 from router.upstreams.openai_http import OpenAIUpstream
 from router.upstreams.scripted import ScriptedUpstream
+from router.upstreams.student import FolderShelf, StudentUpstream
+from router.upstreams.vllm import VLLMUpstream
+from router.workers import WorkersFailed
 
 if TYPE_CHECKING:
     from encoder.client import EncoderClient
+    from router.choice.student_shelf import StudentHeads
     from system.kept_process import KeptProcess
 
 log = logging.getLogger("weir")
 
 
-def policy_of(name: str, route: schema.Route, config: schema.Config, prices: Prices, parts: ChoiceParts) -> Policy:
+def policy_of(
+    name: str,
+    route: schema.Route,
+    config: schema.Config,
+    prices: Prices,
+    parts: ChoiceParts,
+    deployments: Mapping[str, Deployment],
+) -> Policy:
     match route.policy:
         case policies.FixedPolicy():
             return FixedChoice(route.policy.choose)
@@ -60,6 +74,15 @@ def policy_of(name: str, route: schema.Route, config: schema.Config, prices: Pri
                 log.warning("route %s chooses its default model: %s: pip install 'weir[semantic]'", name, error)
                 return MissingChoice("what a learned policy needs is not installed")
             return learned_choice(name, route, route.policy, config, prices, parts)
+        case policies.StudentPolicy():
+            upstream = deployments[config.student_of(route)].upstream
+            assert isinstance(upstream, StudentUpstream)  # noqa: S101 - the configuration was checked for it
+            try:
+                from router.choice.wiring import student_choice
+            except ImportError as error:
+                log.warning("route %s leaves its student out: %s: pip install 'weir[semantic]'", name, error)
+                return FixedChoice(next(model for model in route.candidates if not config.student_behind(model)))
+            return student_choice(route, route.policy, config, upstream, parts)
 
 
 def head_places(loaded: Loaded, registry: Registry) -> Callable[[str, policies.LearnedPolicy], Mapping[str, Place]]:
@@ -100,7 +123,7 @@ def _folder_place(folder: Path) -> Place:
     return Place(folder, str(changed), str(card.get("encoder", "")) if isinstance(card, dict) else "")
 
 
-def make_upstream(name: str, upstream: schema.Upstream, loaded: Loaded) -> Upstream:
+def make_upstream(name: str, upstream: schema.Upstream, loaded: Loaded, registry: Registry) -> Upstream:
     def secret(reference: str | None) -> str | None:
         return loaded.secret(reference) if reference and loaded.has_secret(reference) else None
 
@@ -122,8 +145,57 @@ def make_upstream(name: str, upstream: schema.Upstream, loaded: Loaded) -> Upstr
             return GGUFUpstream(
                 name, loaded.folder / upstream.path, upstream.threads, upstream.context, upstream.start_seconds
             )
+        case students.VLLMUpstream():
+            return VLLMUpstream(
+                name,
+                loaded.folder / upstream.python,
+                model_at(loaded.folder, upstream.model),
+                served=name,
+                arguments=upstream.arguments,
+                start_s=upstream.start_seconds,
+            )
+        case students.StudentUpstream():
+            return _student(name, upstream, loaded, registry)
         case schema.ScriptedUpstream():
             return ScriptedUpstream(name, loaded.folder / upstream.knowledge if upstream.knowledge else None)
+
+
+def _student(name: str, upstream: students.StudentUpstream, loaded: Loaded, registry: Registry) -> StudentUpstream:
+    owner = upstream.tenant or EVERYONE
+    return StudentUpstream(
+        name,
+        FolderShelf(loaded.folder / upstream.artefact)
+        if upstream.artefact
+        else StoredStudents(registry, upstream.route, owner, upstream.alias),
+        engines_of(name, upstream, loaded),
+        _read_heads,
+        owner=owner,
+        look_s=loaded.config.server.reload_seconds,
+    )
+
+
+def _read_heads(folder: Path, student: Student) -> StudentHeads | None:
+    """None where what reads them is not installed: the student is then asked by its own name only."""
+    try:
+        from router.choice.student_shelf import read_student_heads
+    except ImportError:
+        return None
+    return read_student_heads(folder, student)
+
+
+def require_one_worker(loaded: Loaded, workers: int) -> None:
+    """Raises WorkersFailed where several workers would each start a vLLM of their own."""
+    for name, upstream in loaded.config.upstreams.items():
+        engine = upstream.engine if isinstance(upstream, students.StudentUpstream) else upstream
+        if (
+            workers > 1
+            and isinstance(engine, students.VLLMEngine | students.VLLMUpstream)
+            and engine.python is not None
+        ):
+            raise WorkersFailed(
+                f"upstreams.{name}: each of {workers} workers would start a vLLM of its own. Start vLLM yourself "
+                "and name its `base_url`, or run one worker."
+            )
 
 
 def prices_of(loaded: Loaded) -> PriceList:
@@ -230,13 +302,18 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts, b
                 semantic=semantic_rules(route.cache.semantic),
             ),
             attempts=route.attempts,
-            reference=reference_of(route),
+            reference=reference_of(route, config),
             dear_share=route.counterfactual.share if route.counterfactual else 0.0,
-            learning=learning_of(route),
+            learning=learning_of(route, config),
+            students=tuple(
+                upstream
+                for model in route.candidates
+                if isinstance(upstream := deployments[model].upstream, StudentUpstream)
+            ),
         )
 
     routes = {
-        name: plan(name, route, policy_of(name, route, config, prices, parts))
+        name: plan(name, route, policy_of(name, route, config, prices, parts, deployments))
         for name, route in config.routes.items()
     }
     for name in parts.shelves.keys() - {name for name, route in config.routes.items() if learns(route)}:
@@ -248,26 +325,41 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts, b
         deployments=deployments,
         tenants=parts.tenancy,
         prices=prices,
+        owners={
+            name: student.tenant
+            for name in config.models
+            if (student := config.student_behind(name)) is not None and student.tenant
+        },
     )
 
 
-def reference_of(route: schema.Route) -> str:
+def reference_of(route: schema.Route, config: schema.Config) -> str:
     """The candidate that savings are measured against."""
+    return route.reference or _measure(route, config)
+
+
+def _measure(route: schema.Route, config: schema.Config) -> str:
+    """The candidate that others are compared with: no student, where another one is there."""
     learned = route.policy.reference if isinstance(route.policy, policies.LearnedPolicy) else None
-    return route.reference or learned or route.candidates[0]
+    student = config.student_of(route)
+    return learned or next((model for model in route.candidates if model != student), student)
 
 
-def learning_of(route: schema.Route) -> Learning | None:
-    """What is written down of a route's traffic."""
+def learning_of(route: schema.Route, config: schema.Config) -> Learning | None:
+    """What is written down of a route's traffic; answers of those tenants alone that consent to training."""
     if route.learning is None:
         return None
-    learned = route.policy.reference if isinstance(route.policy, policies.LearnedPolicy) else None
     return Learning(
-        reference=learned or route.candidates[0],
+        reference=_measure(route, config),
         judge=route.learning.judge or "",
         same_words=route.learning.same_words,
         shadow_share=route.learning.shadow_share,
         max_bytes=route.learning.max_bytes,
+        answers=frozenset(
+            name
+            for name, tenant in config.tenants.items()
+            if route.learning.answers and "training" in tenant.consents
+        ),
     )
 
 
@@ -324,10 +416,14 @@ def learns(route: schema.Route) -> bool:
     return isinstance(route.policy, policies.LearnedPolicy)
 
 
+def asks_encoder(route: schema.Route) -> bool:
+    return route.cache.semantic is not None or learns(route) or isinstance(route.policy, policies.StudentPolicy)
+
+
 def encoder_of(loaded: Loaded, state: Path) -> tuple[KeptProcess | None, EncoderClient | None]:
     """The encoder, where a route needs one and it can be had."""
     config = loaded.config.encoder
-    if not any(route.cache.semantic or learns(route) for route in loaded.config.routes.values()):
+    if not any(map(asks_encoder, loaded.config.routes.values())):
         return None, None
     from encoder.client import EncoderClient  # needs numpy, which a Weir of exact hits need not have
     from encoder.process import encoder_process

@@ -11,6 +11,7 @@ from prometheus_client import ProcessCollector
 from router.cache_metrics import wire_cache, wire_encoder
 from router.choice_metrics import wire_choice
 from router.upstreams.openai_http import OpenAIUpstream
+from router.upstreams.student import StudentUpstream
 
 if TYPE_CHECKING:
     from router.main import House
@@ -43,6 +44,16 @@ def wire_gauges(house: House) -> None:
         "1 while a prompt must be optimised again, as the models it was measured with are not those that answer.",
         "prompt",
         house.prompt_watch.readings,
+    )
+    metrics.labelled_gauge(
+        "weir_student_in_force",
+        "1 for a version of a student that can be asked now, 0 while its engine is down or there is no version.",
+        ("upstream", "version"),
+        lambda: {
+            (name, up.version): float(up.serving is not None)
+            for name, up in house.fleet.running.items()
+            if isinstance(up, StudentUpstream)
+        },
     )
     metrics.labelled_gauge(
         "weir_upstream_connections",

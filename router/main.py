@@ -10,6 +10,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from cache.room import CacheRoom
@@ -49,6 +50,7 @@ from router.composition import (
     make_upstream,
     operators_of,
     prices_of,
+    require_one_worker,
     setup_of,
 )
 from router.config.load import Loaded
@@ -152,7 +154,7 @@ class House:
         self.metrics = Metrics()
         self._open_accounts()
         self.board = Board(state / PAGES, worker, workers, page=self.metrics.page, ask=lambda: tell("publish"))
-        self.fleet = Fleet(make_upstream)
+        self.fleet = Fleet(partial(make_upstream, registry=self.registry))
         self.watch = Watch(
             config_path, loaded, every_s=config.server.reload_seconds, on_change=self.take, on_problem=self.refuse
         )
@@ -181,6 +183,7 @@ class House:
         """
         config = self._loaded.config
         prices = prices_of(self._loaded)
+        require_one_worker(self._loaded, self.workers)
         database_answers = await self._open_database()
         await self.fleet.sail(self._loaded)
         self.choice.places = head_places(self._loaded, self.registry)
@@ -273,6 +276,7 @@ class House:
         prices = prices_of(loaded)  # before anything is started: this is what a new model lacks most often
         counted_as_now = loaded.config.model_copy(update={"ledger": self._loaded.config.ledger})
         require_counters(counted_as_now, self.workers)
+        require_one_worker(loaded, self.workers)
         gone = await self.fleet.sail(loaded)
         self.choice.places = head_places(loaded, self.registry)
         # What was learned, and what was promoted, are read beside the requests.

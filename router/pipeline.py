@@ -120,7 +120,7 @@ class Pipeline:
             raise InvalidRequest(f"The request body is not valid JSON: {error}.") from error
         request = ModelRequest(incoming.endpoint, raw)
         # Whom Weir asks on its own account is its own choice, whatever the tenant may name.
-        own = setup.plans.get(request.model) if incoming.purpose in ("judge", "check", "shadow") else None
+        own = incoming.purpose in ("judge", "check", "shadow") and setup.own_plan(request.model, key.tenant)
         plan = own or setup.plan(request.model, key)
         if not self._events.ready():
             raise LedgerUnavailable("Usage cannot be recorded right now, so nothing is answered.", retry_after_s=5)

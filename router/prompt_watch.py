@@ -24,7 +24,7 @@ from registry.faults import RegistryFault
 from registry.prompts import PROMPT
 from registry.store import Registry
 from router.config.load import USUAL_FILE, Loaded
-from router.config.policies import LearnedPolicy
+from router.config.policies import FixedPolicy, LearnedPolicy, StudentPolicy
 from router.config.shutdowns import NOTICE_DAYS, shutdown_of
 
 log = logging.getLogger("weir.router")
@@ -47,9 +47,13 @@ def answering(loaded: Loaded, route: str) -> tuple[ServedBy, ...]:
     """The models that `route`'s policy may choose; the others only stand in for one that failed."""
     settings, models = loaded.config.routes[route], loaded.config.models
     policy = settings.policy
-    chosen = (
-        settings.candidates if isinstance(policy, LearnedPolicy) else (policy.choose or settings.candidates[0],)
-    )
+    match policy:
+        case LearnedPolicy():
+            chosen = settings.candidates
+        case StudentPolicy():  # it is shown no prompt
+            chosen = tuple(model for model in settings.candidates if loaded.config.student_behind(model) is None)
+        case FixedPolicy():
+            chosen = (policy.choose or settings.candidates[0],)
     return tuple(
         ServedBy(model=name, upstream=loaded.upstream_of(name), name=models[name].name or name) for name in chosen
     )

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from contracts.errors import UnknownModel
 from contracts.ports import CacheRules, CacheScope, Filing, Policy, Prices, Prompt, Prompts, SemanticRules, Upstream
 from contracts.records import DIRECT, Key
 from router.attempts import AttemptLimits
+
+
+class Promoted(Protocol):
+    """What has another version whenever one is promoted."""
+
+    @property
+    def version(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +63,8 @@ class Learning:
     """What is written down of a route's traffic.
 
     `reference` is the candidate whose answers are the measure; `judge` the model that compares, or empty: then two
-    answers say the same from an agreement of `same_words` on (see `heads.answers`).
+    answers say the same from an agreement of `same_words` on (see `heads.answers`). `answers` are the tenants whose
+    answers are written down.
     """
 
     reference: str
@@ -63,6 +72,7 @@ class Learning:
     same_words: float
     shadow_share: float
     max_bytes: int
+    answers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +94,8 @@ class Plan:
     dear_share: float = 0.0
     """Of conversations that go to it past the cache, drawn by lot."""
     learning: Learning | None = None
+    students: tuple[Promoted, ...] = ()
+    """Candidates that become other ones while this plan is in force: an answer dies with its version."""
 
     def scope(self, tenant: str, prompt: Prompt | None, locale: str = "") -> CacheScope:
         """In which answers to `tenant` are good for each other, where `prompt` is what the request began with."""
@@ -93,7 +105,7 @@ class Plan:
             policy_version=self.policy.version,
             prompt_version=prompt.rendering if prompt else "",
             corpus_version="",
-            candidates=self.resolved,
+            candidates=self.resolved + tuple(student.version for student in self.students),
             locale=locale,
         )
 
@@ -139,6 +151,8 @@ class Setup:
     deployments: Mapping[str, Deployment]
     tenants: Mapping[str, Access]
     prices: Prices
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Of models that learned from one tenant's traffic: whose they are. Nobody else may name them."""
 
     def plan(self, name: str, key: Key) -> Plan:
         """The plan behind `name`. Raises UnknownModel where there is none, or none for this key."""
@@ -149,6 +163,10 @@ class Setup:
                 param="model",
             )
         return plan
+
+    def own_plan(self, name: str, tenant: str) -> Plan | None:
+        """The plan behind `name` for what Weir asks on its own account, whatever `tenant` may name itself."""
+        return self.plans.get(name) if self.owners.get(name, tenant) == tenant else None
 
     def semantic_rules(self, owner: str, route: str) -> SemanticRules | None:
         """What `owner`, a tenant or a pool, is held to on `route`; None where only equal requests share answers."""
@@ -162,7 +180,7 @@ class Setup:
 
     def _allowed(self, name: str, plan: Plan, key: Key) -> bool:
         access = self.tenants.get(key.tenant)
-        if access is None:
+        if access is None or (plan.route == DIRECT and self.owners.get(name, key.tenant) != key.tenant):
             return False
         limits = (access.models, key.models) if plan.route == DIRECT else (access.routes, key.routes)
         return all(limit is None or name in limit for limit in limits)

@@ -34,7 +34,7 @@ def catalogue_of(loaded: Loaded) -> Catalogue:
     config, prices = loaded.config, price_list(loaded)
     return Catalogue(
         models={name: _model(config, prices, name) for name in config.models},
-        routes={name: _route(route) for name, route in config.routes.items()},
+        routes={name: _route(config, route) for name, route in config.routes.items()},
     )
 
 
@@ -74,10 +74,10 @@ def _model(config: Config, prices: PriceList, name: str) -> ListedModel:
     )
 
 
-def _route(route: Route) -> ListedRoute:
+def _route(config: Config, route: Route) -> ListedRoute:
     return ListedRoute(
         candidates=route.candidates,
-        reference=reference_of(route),
+        reference=reference_of(route, config),
         cached=route.cache.enabled,
         semantic=route.cache.semantic is not None,
         learned=isinstance(route.policy, LearnedPolicy),

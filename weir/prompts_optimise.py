@@ -214,7 +214,7 @@ def _order(wish: Wish, about: Subject, tenant: str) -> Order:
         suite=read_suite(wish.suite),
         optimiser=wish.name,  # type: ignore[arg-type]  # one of _NAMES
         folder=folder,
-        reflect_with=wish.reflect_with or reference_of(route),
+        reflect_with=wish.reflect_with or reference_of(route, about.loaded.config),
         objective=wish.objective,
         effort=wish.effort,
         budget=wish.budget,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, nan
 
 from msgspec import Struct
@@ -52,9 +52,19 @@ class Checking:
         self._default = CheckHead.default()
 
     async def judge(
-        self, query: Query, draft: Draft, head: CheckHead | None, *, intent: str, forecast: float
+        self,
+        query: Query,
+        draft: Draft,
+        head: CheckHead | None,
+        *,
+        intent: str,
+        forecast: float | None,
+        usual: Sequence[str] = (),
     ) -> Judged:
-        """Judge `draft`, of which `forecast` was expected. Without a `head` it is done by a cautious guess."""
+        """Judge `draft`, of which `forecast` was expected, if anything. Without a `head` it is done by a guess.
+
+        `usual` are answers to such questions that are known to be good.
+        """
         text = read(query).text
         signals = Signals.of_tokens(
             draft.logprobs,
@@ -66,6 +76,7 @@ class Checking:
             forecast_good=forecast,
         )
         signals = await self._asked(query, text, draft, signals)
+        signals = signals.with_usual(usual) if draft.whole else signals
         checked = (head or self._default).judge(signals, intent)
         return Judged(
             good=checked.good,

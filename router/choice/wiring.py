@@ -1,8 +1,8 @@
-"""What a route's configuration makes of the learned policy: settings become terms, aims, and how to check."""
+"""What a route's configuration makes of the policies that need heads: settings become terms, and how to check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import blake2b
 
 from contracts.ports import CheckTerms, Prices
@@ -14,6 +14,7 @@ from router.choice.learned import LearnedChoice, Terms
 from router.choice.memory import RouteMemory
 from router.choice.parts import ChoiceParts
 from router.choice.shelf import HeadShelf
+from router.choice.student import StudentChoice, Students, StudentTerms
 from router.config import policies, schema
 from router.share import ShareController
 from router.tenancy import Refusing, Tenancy
@@ -38,7 +39,9 @@ def learned_choice(
         Terms(
             version=f"learned:{_hash(policy.model_dump_json(), *route.candidates)}",
             reference=policy.reference or route.candidates[0],
-            abilities={model: _ability(model, policy, config, parts.tenancy) for model in route.candidates},
+            abilities={
+                model: _ability(model, config, parts.tenancy, policy.only.get(model)) for model in route.candidates
+            },
             bounds=Bounds(
                 max_cost=float(policy.goal.max_cost) if policy.goal.max_cost is not None else None,
                 max_p95_ms=policy.goal.max_p95_ms,
@@ -58,9 +61,30 @@ def learned_choice(
     )
 
 
-def _ability(model: str, policy: policies.LearnedPolicy, config: schema.Config, tenancy: Tenancy) -> Ability:
+def student_choice(
+    route: schema.Route,
+    policy: policies.StudentPolicy,
+    config: schema.Config,
+    upstream: Students,
+    parts: ChoiceParts,
+) -> StudentChoice:
+    """The policy of a route whose student `upstream` serves."""
+    check = policy.check
+    terms = CheckTerms(logprobs=check.logprobs, first_tokens=check.first_tokens, hold_s=check.hold_seconds)
+    return StudentChoice(
+        StudentTerms(
+            version=f"student:{_hash(policy.model_dump_json(), *route.candidates)}",
+            student=config.student_of(route),
+            abilities={model: _ability(model, config, parts.tenancy) for model in route.candidates},
+        ),
+        upstream=upstream,
+        encoder=parts.encoder,
+        checking=Checking(terms, lambda: None, second=None, votes=0, itself=False),
+    )
+
+
+def _ability(model: str, config: schema.Config, tenancy: Tenancy, only: Collection[str] | None = None) -> Ability:
     can = config.models[model]
-    only = policy.only.get(model)
     refused = frozenset(name for name, each in config.tenants.items() if model in each.refused_models)
     return Ability(
         context_tokens=can.context_tokens,

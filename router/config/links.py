@@ -21,6 +21,8 @@ Finding = tuple[Place, str, str]
 _NAMES: Mapping[str, str] = {
     # where a name stands: the table that must hold it
     "upstreams.*.stand_in": "upstreams",
+    "upstreams.*.route": "routes",
+    "upstreams.*.tenant": "tenants",
     "models.*.upstream": "upstreams",
     "routes.*.candidates.*": "models",
     "routes.*.prompt": "prompts",
@@ -46,9 +48,11 @@ FILES = (
     "prompts.*.file",
     "upstreams.*.path",
     "upstreams.*.knowledge",
+    "upstreams.*.python",
+    "upstreams.*.engine.python",
     "cache.matching.verifier",
 )
-FOLDERS = ("encoder.path", "routes.*.policy.artefact")
+FOLDERS = ("encoder.path", "routes.*.policy.artefact", "upstreams.*.artefact")
 SECRETS = (
     "server.admin_key",
     "server.metrics_key",
@@ -57,6 +61,7 @@ SECRETS = (
     "cache.shared",
     "alerts.webhook",
     "upstreams.*.api_key",
+    "upstreams.*.engine.api_key",
     "upstreams.*.headers.*",
 )
 _ADDRESSES: Mapping[str, tuple[str, ...]] = {
@@ -104,6 +109,7 @@ def name_findings(data: Any) -> Iterator[Finding]:
             yield place, f"'{name}' is not one of `{table}`", advice
     yield from _wrong_stand_ins(data)
     yield from _wrong_choices(data)
+    yield from _misplaced_students(data)
     yield from _pools_without_writers(data)
     yield from _clashes(data)
 
@@ -130,7 +136,7 @@ def _wrong_choices(data: Any) -> Iterator[Finding]:
             if name in candidates[:index]:
                 yield (*place, index), f"'{name}' is a candidate already", ""
         route = data["routes"][place[1]]
-        paths = ("policy.choose", "policy.reference", "reference")
+        paths = ("policy.choose", "policy.reference", "policy.student", "reference")
         chosen = [pair for path in paths for pair in found(route, path)]
         limited = [((*where, name), name) for where, only in found(route, "policy.only") for name in _names(only)]
         for choice, name in (*chosen, *limited):
@@ -138,6 +144,49 @@ def _wrong_choices(data: Any) -> Iterator[Finding]:
                 options = [str(candidate) for candidate in candidates]
                 advice = did_you_mean(name, options) or f"There are: {', '.join(options)}."
                 yield (*place[:2], *choice), f"'{name}' is not one of the route's candidates", advice
+
+
+def _misplaced_students(data: Any) -> Iterator[Finding]:
+    """A student answers only under a policy that keeps it to what its gate allowed, and beside another model."""
+    students = set(_students(data))
+    for pattern in ("routes.*.policy.check.second", "routes.*.learning.judge", "cache.matching.judge"):
+        for place, name in found(data, pattern):
+            if name in students:
+                yield place, f"'{name}' is a student: it was not made to judge", "Name another model."
+    for place, candidates in found(data, "routes.*.candidates"):
+        if not isinstance(candidates, list):
+            continue
+        policy = next((each for _, each in found(data["routes"][place[1]], "policy")), None)
+        settings = policy if isinstance(policy, dict) else {}
+        present = [name for name in candidates if isinstance(name, str) and name in students]
+        if settings.get("kind") == "student":
+            yield from _wrong_student((*place[:2], "policy"), settings.get("student"), present, len(candidates))
+            continue
+        for name in present:
+            advice = "Give the route `policy: {kind: student}`, or take it out."
+            where = (*place, candidates.index(name))
+            yield where, f"'{name}' is a student, and this policy does not know what it may answer", advice
+
+
+def _wrong_student(place: Place, named: Any, present: list[str], candidates: int) -> Iterator[Finding]:
+    if not present:
+        advice = "Add a model whose upstream is of kind `student`."
+        yield place, "no candidate of this route is a student", advice
+    elif isinstance(named, str) and named not in present:
+        yield (*place, "student"), f"'{named}' is no student", f"There are: {', '.join(present)}."
+    elif named is None and len(present) > 1:
+        yield place, f"several candidates are students: {', '.join(present)}", "Name one as `student`."
+    elif len(present) == candidates:
+        yield place, "nobody answers what the student may not", "Add a candidate that is none."
+
+
+def _students(data: Any) -> Iterator[str]:
+    """The models whose upstream is a student."""
+    upstreams = _table(data, "upstreams")
+    for place, name in found(data, "models.*.upstream"):
+        upstream = upstreams.get(name) if isinstance(name, str) else None
+        if isinstance(upstream, dict) and upstream.get("kind") == "student":
+            yield str(place[1])
 
 
 def _names(table: Any) -> Iterator[Any]:
@@ -193,7 +242,8 @@ def secret_findings(data: Any, secrets: Mapping[str, str]) -> Iterator[Finding]:
                 yield place, f"the environment variable {name} holds a line break or another control character", ""
             if name is None or name in secrets or (place[0] == "upstreams" and place[1] in spared):
                 continue
-            or_else = ", or name a `stand_in` that answers while it is not set" if place[-1] == "api_key" else ""
+            own_key = len(place) == len(("upstreams", "NAME", "api_key")) and place[-1] == "api_key"
+            or_else = ", or name a `stand_in` that answers while it is not set" if own_key else ""
             yield place, f"the environment variable {name} has no value", f"Set it{or_else}."
 
 

@@ -21,7 +21,7 @@ from prompts.render import MergeRule
 from router.config import links
 from router.config.document import Document, Unparsable, parse
 from router.config.problems import ConfigError, Place, Problem, did_you_mean, dotted, schema_problems
-from router.config.schema import Config, GGUFUpstream, Prompt, ScriptedUpstream
+from router.config.schema import Config, LiteLLMUpstream, OpenAIUpstream, Prompt
 
 __all__ = ["USUAL_FILE", "ConfigError", "Loaded", "Problem", "load"]
 
@@ -34,7 +34,7 @@ class Loaded:
     """A configuration in which everything it names is there.
 
     Paths in it are relative to `folder`. `prompts` are what its prompt files say, by name. `files` are the file
-    itself and those it names, `digest` is a hash of their contents; GGUF files are too large for that and count by
+    itself and those it names, `digest` is a hash of their contents; models are too large for that and count by
     size and time of change.
     """
 
@@ -66,7 +66,7 @@ class Loaded:
         """The upstreams whose key has no value here, and what answers in their place."""
         chosen: dict[str, str] = {}
         for name, upstream in self.config.upstreams.items():
-            if isinstance(upstream, GGUFUpstream | ScriptedUpstream):
+            if not isinstance(upstream, OpenAIUpstream | LiteLLMUpstream):
                 continue
             if upstream.stand_in and upstream.api_key and not self.has_secret(upstream.api_key):
                 chosen[name] = upstream.stand_in
@@ -142,13 +142,13 @@ def _read(named: Iterable[tuple[Place, Path]]) -> tuple[dict[str, bytes], list[l
     contents: dict[str, bytes] = {}
     findings: list[links.Finding] = []
     for place, file in named:
-        model = place[-1] == "path"
+        large = place[-1] in ("path", "python")
         try:
             if not file.is_file():
                 problem = "is a folder" if file.is_dir() else "is not a file" if file.exists() else "is not there"
                 findings.append((place, f"the file {file} {problem}", "Paths are relative to this configuration."))
                 continue
-            contents[dotted(place)] = _stamp(file) if model else file.read_bytes()
+            contents[dotted(place)] = _stamp(file) if large else file.read_bytes()
         except OSError as error:
             findings.append((place, f"the file {file} cannot be read: {error.strerror}", ""))
     return contents, findings

@@ -115,11 +115,35 @@ class LearnedPolicy(Section):
     )
 
 
-Policy = Annotated[FixedPolicy | LearnedPolicy, Field(discriminator="kind")]
+class StudentCheck(Section):
+    """How a student's answer is fetched, so that it can be judged as it was when its gate tried it."""
+
+    logprobs: int = Field(
+        2, ge=0, le=20, description="Ask for log probabilities, with so many alternatives for each token."
+    )
+    first_tokens: PositiveInt | None = Field(
+        None,
+        description="Of a stream, judge so many tokens and hold back no more. Left out, all of it, as its gate "
+        "did: nothing of an answer that breaks off has been sent then.",
+    )
+    hold_seconds: PositiveFloat = Field(10, description="Hold a stream back no longer than this.")
+
+
+class StudentPolicy(Section):
+    """A student first, where it may answer and is sure enough; all else goes to the other candidates."""
+
+    kind: Literal["student"] = Field(description="Says which kind of policy this is.")
+    student: Name | None = Field(
+        None, description="The candidate that is one. Left out, the only one whose upstream is of kind `student`."
+    )
+    check: StudentCheck = Field(StudentCheck(), description="How its answers are fetched.")
+
+
+Policy = Annotated[FixedPolicy | LearnedPolicy | StudentPolicy, Field(discriminator="kind")]
 
 
 class Learning(Section):
-    """What is written down of a route's traffic for `weir router train`: questions, and how good answers were."""
+    """What is written down of a route's traffic for `weir router train`, and for `weir distill` with `answers`."""
 
     shadow_share: float = Field(
         0.01,
@@ -136,6 +160,11 @@ class Learning(Section):
     )
     shared: bool = Field(
         False, description="All tenants of the route learn together. Off: none learns from another's questions."
+    )
+    answers: bool = Field(
+        False,
+        description="Also write down what was answered, of tenants that consent to `training`: what "
+        "`weir distill` learns from.",
     )
     max_bytes: PositiveInt = Field(
         64 * 1024 * 1024, description="Bound on what is kept of each tenant; then the oldest half goes."

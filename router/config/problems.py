@@ -123,7 +123,7 @@ def _place(loc: Place, data: Any) -> Place:
             break
         if not last and (part not in node if isinstance(node, dict) else isinstance(part, str)):
             continue
-        if not last and isinstance(node, dict) and node.get("kind") == part:
+        if isinstance(node, dict) and node.get("kind") == part and not (last and part in node):
             continue
         place.append(part)
         if not last:

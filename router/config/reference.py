@@ -106,7 +106,7 @@ def write(folder: Path) -> list[Path]:
 def page() -> str:
     """The reference as Markdown."""
     schema = json_schema()
-    sections = list(_sections(schema, schema, ""))
+    sections = _told_apart(list(_sections(schema, schema, "")))
     parts = [_INTRODUCTION, f"## A complete example\n\n```yaml\n{EXAMPLE}```\n"]
     parts += [_section(schema, heading, section, sections) for heading, section in sections]
     return "\n".join(parts)
@@ -123,13 +123,23 @@ def _titleless(node: Any) -> Any:
     }
 
 
-def _sections(schema: _Node, section: _Node, path: str) -> Iterator[tuple[str, _Node]]:
-    """(heading, section) of `section` and all that it leads to, in the order of the file."""
-    yield _heading(section, path), section
+def _told_apart(sections: Sequence[tuple[str, str, _Node]]) -> list[tuple[str, _Node]]:
+    """(heading, section) of each, with the kind of what it is in where another one is called the same."""
+    headings = [heading for heading, _, _ in sections]
+    return [
+        (f"{heading}, of kind {kind}" if headings.count(heading) > 1 else heading, section)
+        for heading, kind, section in sections
+    ]
+
+
+def _sections(schema: _Node, section: _Node, path: str, within: str = "") -> Iterator[tuple[str, str, _Node]]:
+    """(heading, kind of what it is in, section) of `section` and all that it leads to, in the order of the file."""
+    yield _heading(section, path), within, section
+    kind = section["properties"].get("kind", {}).get("const", "")
     for name, node in section["properties"].items():
         below = f"{path}.{name}" if path else name
         for steps, target in _targets(node):
-            yield from _sections(schema, _resolved(schema, target), below + steps)
+            yield from _sections(schema, _resolved(schema, target), below + steps, kind)
 
 
 def _targets(node: _Node, steps: str = "") -> Iterator[tuple[str, str]]:

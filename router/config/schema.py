@@ -14,8 +14,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from prompts.reading import SlotName, WholeText
 from prompts.render import MergeRule
 from router.config.money import Alerts, Budget
-from router.config.policies import FixedPolicy, Learning, Policy
+from router.config.policies import FixedPolicy, Learning, Policy, StudentPolicy
 from router.config.prices import Price
+from router.config.students import StudentUpstream, VLLMUpstream
 from router.config.values import (
     Address,
     Day,
@@ -230,7 +231,8 @@ class ScriptedUpstream(Section):
 
 
 Upstream = Annotated[
-    OpenAIUpstream | LiteLLMUpstream | GGUFUpstream | ScriptedUpstream, Field(discriminator="kind")
+    OpenAIUpstream | LiteLLMUpstream | GGUFUpstream | VLLMUpstream | StudentUpstream | ScriptedUpstream,
+    Field(discriminator="kind"),
 ]
 
 
@@ -428,6 +430,10 @@ class Tenant(Section):
         description="What its requests may be used for beyond answering them: `evals`, cases of eval suites; "
         "`training`, examples that models learn from. Left out, nothing.",
     )
+    training_days: PositiveInt | None = Field(
+        None,
+        description="Days after which its requests are not learned from any more. Left out: all that is there.",
+    )
     prompts: dict[Name, Name] = Field(
         default_factory=dict,
         description="Prompts of its own, by the route whose prompt they take the place of.",
@@ -472,3 +478,14 @@ class Config(Section):
         default_factory=dict,
         description="Keys of those who look after Weir; `weir keys create` makes others.",
     )
+
+    def student_of(self, route: Route) -> str:
+        """The candidate that is a student; empty where none is."""
+        named = route.policy.student if isinstance(route.policy, StudentPolicy) else None
+        students = (each for each in route.candidates if self.student_behind(each) is not None)
+        return named or next(students, "")
+
+    def student_behind(self, model: str) -> StudentUpstream | None:
+        """The upstream of a model that is a student."""
+        upstream = self.upstreams[self.models[model].upstream]
+        return upstream if isinstance(upstream, StudentUpstream) else None

@@ -48,6 +48,7 @@ class OpenAIUpstream:
 
     `base_url` goes up to and with /v1. `headers` are sent with every request, and so is `api_key` as a bearer
     token. At most `max_connections` are open at a time; a call that finds none waits within its own time.
+    `health` is a path that says whether it is well; None: its list of models.
     Raises ValueError where `base_url` names no host or a header could not be sent.
     """
 
@@ -61,6 +62,7 @@ class OpenAIUpstream:
         connect_s: float = 3.0,
         *,
         max_answer_bytes: int = 64 * 1024 * 1024,
+        health: str | None = None,
     ) -> None:
         base = urlsplit(base_url)
         try:
@@ -76,7 +78,7 @@ class OpenAIUpstream:
         self._heads: Mapping[Endpoint, bytes] = {
             endpoint: head("POST", target.format(endpoint), sent) for endpoint in _ANSWER_LIST
         }
-        self._probe_head = head("GET", target.format("models"), sent) + b"\r\n"
+        self._probe_head = head("GET", health or target.format("models"), sent) + b"\r\n"
         self._secrets = tuple(
             secret for secret in (api_key, *(headers or {}).values()) if secret and len(secret) >= _SECRET_LENGTH
         )
@@ -128,7 +130,7 @@ class OpenAIUpstream:
         return stream
 
     async def probe(self) -> None:
-        """Ask for the list of models. A server that has no such page but answers is well enough."""
+        """Ask whether it is well. A server that has no such page but answers is well enough."""
         pool = self._ready()
         connection = await self._ask(pool, self._probe_head, b"", self._connect_s + _PROBE_S)
         try:

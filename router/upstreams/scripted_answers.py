@@ -68,6 +68,8 @@ def reply(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> Repl
         text = orjson.dumps(_instance(tool.get("parameters") or {}, _last(_user_texts(body)))).decode()
     else:
         text = _text(script, body, knowledge)
+    if not script.notice:
+        text = text.removesuffix(NOTICE).rstrip()
     pieces = tuple(tokens(text))
     finish = "stop" if tool is None else "tool_calls"
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or len(pieces)

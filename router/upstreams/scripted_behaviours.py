@@ -40,6 +40,8 @@ class Script:
     """Length of a `long` answer."""
     known: float = 1.0
     """Share of the entries on file that it knows; below 1 it guesses at the others."""
+    notice: bool = True
+    """Whether its answers say that they are scripted."""
     headers_after_s: float = 0.0
     token_gap_s: float = 0.0
     finish: Literal["stop", "length"] = "stop"
@@ -102,6 +104,11 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "Knows N percent of what is on file, and guesses at the rest; its log probabilities tell which.",
         lambda n: {"known": min(1.0, n / 100)},
         default=50,
+    ),
+    Behaviour(
+        "unmarked",
+        "Answers from the knowledge file without saying that it is scripted: a teacher for a student.",
+        lambda _: {"notice": False},
     ),
     Behaviour("length", "Stops halfway, with finish_reason `length`.", lambda _: {"finish": "length"}),
     Behaviour(

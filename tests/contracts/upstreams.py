@@ -11,16 +11,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contracts.ports import Upstream
 from contracts.records import Endpoint
+from contracts.students import INTENTS
 from router.upstreams.gguf import GGUFUpstream
 from router.upstreams.litellm_library import LiteLLMUpstream
 from router.upstreams.openai_http import OpenAIUpstream
 from router.upstreams.scripted import ScriptedUpstream
 from router.upstreams.scripted_knowledge import Knowledge
 from router.upstreams.scripted_server import ScriptedServer
+from router.upstreams.student import FolderShelf, StudentUpstream
+from tests.students import TINY, write_intents, write_student
 from tests.tiny_gguf import CONTEXT, write_tiny_gguf
 
 ALL_ENDPOINTS: frozenset[Endpoint] = frozenset({"chat/completions", "completions", "embeddings"})
@@ -81,6 +85,28 @@ async def gguf(folder: Path) -> AsyncIterator[Subject]:
 
 
 @asynccontextmanager
+async def student(folder: Path) -> AsyncIterator[Subject]:
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("xllamacpp is not installed")
+    intents = write_intents(folder / INTENTS, ["any"], np.eye(4, dtype=np.float32)[:1])
+    write_student(folder, intents)
+    write_tiny_gguf(folder / TINY.files[0], pooling=True)
+    upstream = StudentUpstream(
+        "student",
+        FolderShelf(folder),
+        lambda version, folder, _: GGUFUpstream(version, folder / TINY.files[0], 1, CONTEXT, 30),
+        lambda *_: None,
+        owner="",
+        look_s=60,
+    )
+    await upstream.start()
+    try:
+        yield Subject(upstream=upstream, model="any", embedder="any")
+    finally:
+        await upstream.close()
+
+
+@asynccontextmanager
 async def litellm(_: Path) -> AsyncIterator[Subject]:
     if importlib.util.find_spec("litellm") is None:
         pytest.skip("litellm is not installed")
@@ -95,4 +121,10 @@ async def litellm(_: Path) -> AsyncIterator[Subject]:
         await server.close()
 
 
-SUBJECTS: Mapping[str, Factory] = {"openai": openai, "scripted": scripted, "gguf": gguf, "litellm": litellm}
+SUBJECTS: Mapping[str, Factory] = {
+    "openai": openai,
+    "scripted": scripted,
+    "gguf": gguf,
+    "student": student,
+    "litellm": litellm,
+}

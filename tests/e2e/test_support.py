@@ -8,7 +8,7 @@ from decimal import Decimal
 import openai
 import pytest
 
-from tests.e2e.running import SUPPORT, RunningWeir, running_weir
+from tests.e2e.running import SUPPORT, RunningWeir, eventually, running_weir
 
 TENANTS = ["acme", "globex"]
 QUESTION = [{"role": "user", "content": "How do I reset my password?"}]
@@ -55,6 +55,18 @@ def test_a_stream_carries_the_same_answer_as_the_whole(weir: RunningWeir, tenant
         assert chunks[-1].usage is not None
         assert chunks[-1].usage.total_tokens == whole.usage.total_tokens
         assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+
+
+def test_what_is_often_asked_is_answered_by_the_student_and_the_rest_by_the_large_model(weir: RunningWeir) -> None:
+    eventually(lambda: model_for(weir, "how do i set a new password pls") == "support-student", 60)
+    assert model_for(weir, "What is the capital of France?") == "support-large"
+
+
+def model_for(weir: RunningWeir, question: str) -> str:
+    messages = [{"role": "user", "content": question}]
+    create = weir.client().chat.completions.with_raw_response.create
+    reply = create(model="support", messages=messages, extra_headers={"Cache-Control": "no-cache"})
+    return str(reply.headers["x-weir-model"])
 
 
 def test_usage_is_shown_only_to_those_who_ask(weir: RunningWeir) -> None:

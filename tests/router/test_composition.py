@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import orjson
 import pytest
 import yaml
 
+from contracts.errors import UnknownModel
+from contracts.records import Key
 from encoder.card import BUILT, read_card
 from ledger.keys import hash_of
 from registry.prompts import StoredPrompts
@@ -18,12 +21,22 @@ from registry.routers import ROUTER, artefact_name
 from registry.store import Registry
 from router.choice.parts import EVERYONE, ChoiceParts, Place
 from router.choice.shelf import CHECK, INTENTS, QUALITY, HeadShelf
-from router.composition import book_of, head_places, learning_of, prices_of, setup_of
-from router.config import policies
+from router.choice.student import StudentChoice
+from router.composition import (
+    book_of,
+    head_places,
+    learning_of,
+    make_upstream,
+    prices_of,
+    require_one_worker,
+    setup_of,
+)
+from router.config import policies, schema
 from router.config.load import Loaded, load
 from router.main import House
 from router.setup import Learning
 from router.upstreams.fleet import Fleet
+from router.workers import WorkersFailed
 from tests.router.choice.taught import TopicEncoder, teach
 from tests.router.plain import SECRET, PlainUpstream, whole
 
@@ -252,7 +265,20 @@ def test_heads_of_the_registry_that_learned_with_another_encoder_are_not_used(
     ],
 )
 def test_what_a_route_writes_down(tmp_path: Path, route: dict[str, Any], learning: Learning | None) -> None:
-    assert learning_of(loaded(tmp_path, {"auto": route}).config.routes["auto"]) == learning
+    config = loaded(tmp_path, {"auto": route}).config
+    assert learning_of(config.routes["auto"], config) == learning
+
+
+@pytest.mark.parametrize(("answers", "noted"), [(True, {"acme"}), (False, set())])
+def test_answers_are_those_of_tenants_who_consent_to_training(
+    tmp_path: Path, answers: bool, noted: set[str]
+) -> None:
+    config = loaded(tmp_path, {"auto": {"learning": {"answers": answers}}}).config
+    consents = {"acme": ("evals", "training"), "globex": ("evals",), "initech": ()}
+    tenants = {name: schema.Tenant.model_validate({"consents": told}) for name, told in consents.items()}
+    learning = learning_of(config.routes["auto"], config.model_copy(update={"tenants": tenants}))
+    assert learning is not None
+    assert learning.answers == noted
 
 
 async def test_a_route_that_learns_no_more_has_no_heads_on_the_shelf(tmp_path: Path, registry: Registry) -> None:
@@ -270,6 +296,54 @@ async def test_a_route_that_learns_no_more_has_no_heads_on_the_shelf(tmp_path: P
         assert parts.shelves.keys() == known
         parts.refresh()
     await fleet.close()
+
+
+PUPIL = {"kind": "student", "route": "auto", "tenant": "acme"}
+
+
+def with_student(folder: Path, **more: Any) -> Loaded:
+    """Acme's student and everyone's large model on route `auto`."""
+    path = config(
+        folder,
+        {"auto": {"candidates": ["small", "large"], "policy": {"kind": "student"}, "learning": {}}},
+        *("acme", "globex"),
+        upstreams={"scripted": {"kind": "scripted"}, "pupil": PUPIL, **more},
+        models={"small": {"upstream": "pupil", "price": PRICE}, "large": {"upstream": "scripted", "price": PRICE}},
+    )
+    return load(path, {})
+
+
+async def test_a_student_is_chosen_by_its_policy_measured_by_the_other_and_named_by_its_owner(
+    tmp_path: Path, registry: Registry
+) -> None:
+    found = with_student(tmp_path)
+    parts = ChoiceParts(encoder=TopicEncoder(), sessions=None)
+    fleet = Fleet(partial(make_upstream, registry=registry))
+    await fleet.sail(found)
+    setup = setup_of(found, fleet, prices_of(found), parts, book_of(found, StoredPrompts(registry), {}))
+    plan = setup.plans["auto"]
+    assert isinstance(plan.policy, StudentChoice)
+    assert (plan.reference, plan.learning and plan.learning.reference) == ("large", "large")
+    assert [student.version for student in plan.students] == [""]
+    acme, globex = (Key(id="k", tenant=tenant, hash="") for tenant in ("acme", "globex"))
+    assert setup.plan("small", acme).candidates == ("small",)
+    with pytest.raises(UnknownModel):
+        setup.plan("small", globex)
+    assert "small" not in dict(setup.names(globex))
+    assert setup.own_plan("small", "globex") is None
+    assert setup.own_plan("large", "globex") is setup.plans["large"]
+    await fleet.close()
+
+
+def test_several_workers_do_not_each_start_a_vllm(tmp_path: Path) -> None:
+    runs = {"kind": "vllm", "base_url": "http://gpu:8000/v1"}
+    require_one_worker(with_student(tmp_path, far={**PUPIL, "engine": runs}), 2)
+    started = {"kind": "vllm", "python": "weir.yaml"}
+    for upstream in ({**PUPIL, "engine": started}, {**started, "model": "Qwen/Qwen3-4B"}):
+        found = with_student(tmp_path, gpu=upstream)
+        require_one_worker(found, 1)
+        with pytest.raises(WorkersFailed, match=r"upstreams\.gpu: each of 2 workers .*base_url"):
+            require_one_worker(found, 2)
 
 
 async def test_a_promotion_is_taken_up_by_a_running_house(tmp_path: Path, registry: Registry, files: Any) -> None:

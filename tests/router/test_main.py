@@ -30,6 +30,8 @@ from router.upstreams.gguf import GGUFUpstream
 from router.upstreams.litellm_library import LiteLLMUpstream
 from router.upstreams.openai_http import OpenAIUpstream
 from router.upstreams.scripted import ScriptedUpstream
+from router.upstreams.student import StudentUpstream
+from router.upstreams.vllm import VLLMUpstream
 from router.web.app import Front
 from tests.router.plain import PlainUpstream, chat, whole
 from tests.router.web.wire import Wire
@@ -214,6 +216,9 @@ def test_prices_are_the_configurations_or_the_lists(tmp_path: Path) -> None:
         ({"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "headers": {"x-team": "${TEAM}"}}, OpenAIUpstream),
         ({"kind": "litellm", "provider": "anthropic", "api_key": "${HOSTED_KEY}"}, LiteLLMUpstream),
         ({"kind": "gguf", "path": "brief.txt"}, GGUFUpstream),
+        ({"kind": "vllm", "python": "brief.txt", "model": "Qwen/Qwen3-4B"}, VLLMUpstream),
+        ({"kind": "student", "route": "auto"}, StudentUpstream),
+        ({"kind": "student", "route": "auto", "artefact": "."}, StudentUpstream),
         ({"kind": "scripted"}, ScriptedUpstream),
     ],
 )
@@ -221,7 +226,7 @@ def test_every_kind_of_upstream_is_made(tmp_path: Path, settings: dict[str, Any]
     found = loaded(
         tmp_path, {"TEAM": "blue", "HOSTED_KEY": "k"}, upstreams={**CONFIG["upstreams"], "new": settings}
     )
-    made = make_upstream("new", found.config.upstreams["new"], found)
+    made = make_upstream("new", found.config.upstreams["new"], found, Registry(tmp_path / "registry"))
     assert type(made) is kind
     assert made.name == "new"
 

@@ -150,14 +150,25 @@ async def test_a_model_that_takes_no_wish_for_log_probabilities_is_asked_without
 
 
 @streamed
-async def test_one_that_rejects_the_request_itself_is_asked_for_them_again(tmp_path: Path, stream: bool) -> None:
+async def test_what_it_rejects_the_next_may_take_and_it_is_asked_for_them_again(
+    tmp_path: Path, stream: bool
+) -> None:
     refusal = UpstreamRejected("no", status=400)
     cheap = PlainUpstream("cheap", refusal, refusal, answer(GOOD, stream))
-    async with reviewed(tmp_path, Doubting(), cheap, PlainUpstream("strong", whole())) as works:
-        with pytest.raises(UpstreamRejected):
-            await works.ask(chat("support", "one", stream=stream))
+    async with reviewed(tmp_path, Doubting(), cheap, PlainUpstream("strong", answer(BAD, stream))) as works:
+        assert await said(await works.ask(chat("support", "one", stream=stream))) == BAD
         assert await said(await works.ask(chat("support", "another", stream=stream))) == GOOD
         assert ["logprobs" in call.body for call in cheap.calls] == [True, False, True]
+        assert [attempt.error for attempt in works.events[0].attempts] == ["upstream_rejected", ""]
+
+
+@streamed
+async def test_what_all_reject_is_the_clients_mistake(tmp_path: Path, stream: bool) -> None:
+    refusal = UpstreamRejected("no", status=400)
+    cheap, strong = PlainUpstream("cheap", refusal, refusal), PlainUpstream("strong", refusal)
+    async with reviewed(tmp_path, Doubting(), cheap, strong) as works:
+        with pytest.raises(UpstreamRejected):
+            await works.ask(chat("support", "one", stream=stream))
 
 
 # --- clients that leave

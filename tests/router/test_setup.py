@@ -105,6 +105,18 @@ def test_an_answer_is_kept_for_the_tenant_the_route_the_prompt_and_the_models() 
     assert plan("support", "a").scope("acme", None).prompt_version == ""
 
 
+def test_an_answer_dies_with_the_version_of_its_student() -> None:
+    class Pupil:
+        version = "v1"
+
+    pupil = Pupil()
+    served = replace(plan("support", "a"), students=(pupil,))
+    before = served.scope("acme", None)
+    assert before == served.scope("acme", None) != plan("support", "a").scope("acme", None)
+    pupil.version = "v2"
+    assert served.scope("acme", None) != before
+
+
 def test_answers_under_other_values_of_a_slot_are_kept_apart() -> None:
     booked = BookedPrompt(
         sections=(Section(name="a", text="For {{ firm }}."),), rule="prepend", slots={"firm": "A"}

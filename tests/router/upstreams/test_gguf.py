@@ -246,9 +246,9 @@ async def test_the_child_serves_only_its_parent(
 ) -> None:
     """Its key is on neither command line nor log, and its log is nobody's standard output."""
     assert command_line(child_pid(upstream)).endswith(b"gguf_child.py\0")
-    with caplog.at_level(logging.DEBUG, "router.upstreams.gguf"), pytest.raises(UpstreamRejected):
+    with caplog.at_level(logging.DEBUG, "router.upstreams.kept_server"), pytest.raises(UpstreamRejected):
         await upstream.send(call(messages=[{"role": "user", "content": "secret " * CONTEXT}]))
-    with caplog.at_level(logging.DEBUG, "router.upstreams.gguf"):
+    with caplog.at_level(logging.DEBUG, "router.upstreams.kept_server"):
         async with asyncio.timeout(10):  # the child's log has a pipe of its own, and comes when it comes
             while not any("context size" in record.message for record in caplog.records):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

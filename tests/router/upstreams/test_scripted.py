@@ -90,6 +90,14 @@ async def test_an_unknown_model_says_that_it_is_scripted(client: openai.AsyncOpe
     assert answer.choices[0].finish_reason == "stop"
 
 
+async def test_a_teacher_does_not_say_so(client: openai.AsyncOpenAI) -> None:
+    said = [
+        (await client.chat.completions.create(model=model, messages=HELLO)).choices[0].message.content or ""
+        for model in ("unmarked", "gpt-something")
+    ]
+    assert f"{said[0]} {NOTICE}" == said[1]
+
+
 @pytest.mark.parametrize("n", [1, 3])
 async def test_a_stream_has_every_token_and_usage_at_its_end(client: openai.AsyncOpenAI, n: int) -> None:
     stream = await client.chat.completions.create(
