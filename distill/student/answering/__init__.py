@@ -1,0 +1,1 @@
+"""What a student's weights answer, in the engine that will serve them."""

@@ -1,0 +1,1 @@
+"""Whether a student may serve, what it may answer, and how sure it must be."""

@@ -1,0 +1,1 @@
+"""Intents in a route's traffic, and which of them are worth learning."""
