@@ -17,103 +17,52 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.example_weir import NOTES, ROUTE, Answered, ask, config_of, weir, weir_on
 from evals.scorers.contains_facts import Fact
 
-_NOTES = Console(stderr=True)
-_ROUTE, _TENANT, _KEY = "support", "acme", "sk-weir-demo-acme"
+_TENANT = "acme"
 _LARGE, _SMALL = "support-large", "support-small"
 _DRAWS = 2000
-_Answer = Mapping[str, Any]
 
 
-@contextmanager
-def weir_on(example: Path, state: Path, route: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """A Weir on the example with some of route `support` changed; yields its address and its configuration."""
-    config = yaml.safe_load((example / "weir.yaml").read_text())
-    config["routes"][_ROUTE] |= {"cache": {"enabled": False}, **route}
-    path = example / "weir.router-replay.yaml"
-    path.write_text(yaml.safe_dump(config))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "weir", "serve", "--config", str(path), "--port", "0", "--log-level", "warning"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "WEIR_STATE_DIR": str(state)},
-    )
-    try:
-        assert process.stdout is not None
-        url = next(line.split()[-1] for line in process.stdout if "Base URL" in line)
-        time.sleep(2)  # the encoder is connected to in the background
-        yield url, path
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+def router_on(example: Path, state: Path, route: Mapping[str, Any]) -> AbstractContextManager[tuple[str, Path]]:
+    """`weir_on`, with some of route `support` changed."""
+    config = config_of(example)
+    own = config["routes"][ROUTE]
+    own.pop("learning", None)  # a router is one tenant's here, and a student everyone's
+    own |= {"candidates": [_LARGE, _SMALL], "cache": {"enabled": False}, **route}
+    return weir_on(example, state, config)
 
 
-def ask(url: str, body: Mapping[str, Any]) -> _Answer:
-    """The answer's text, with what Weir says of it."""
-    request = urllib.request.Request(
-        f"{url}/chat/completions",
-        data=json.dumps(body).encode(),
-        headers={"authorization": f"Bearer {_KEY}", "content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as reply:
-        data, headers = json.loads(reply.read()), reply.headers
-    return {
-        "text": data["choices"][0]["message"]["content"],
-        "model": headers["x-weir-model"],
-        "cost": float(headers["x-weir-cost"]),
-        "degraded": headers.get("x-weir-degraded"),
-    }
-
-
-def run(url: str, entries: Sequence[Mapping[str, Any]], what: str) -> list[_Answer]:
+def run(url: str, entries: Sequence[Mapping[str, Any]], what: str) -> list[Answered]:
     return [
-        ask(url, {"model": _ROUTE, "messages": entry["messages"]})
-        for entry in track(entries, description=what, console=_NOTES, transient=True)
+        ask(url, entry["messages"], tenant=_TENANT)
+        for entry in track(entries, description=what, console=NOTES, transient=True)
     ]
-
-
-def weir(state: Path, *arguments: str) -> Any:
-    """What a verb prints as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "weir", *arguments, "--json"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "WEIR_STATE_DIR": str(state)},
-    )
-    if done.returncode:
-        _NOTES.print(done.stdout, done.stderr, markup=False)
-        raise SystemExit(f"weir {' '.join(arguments[:2])} failed")
-    return json.loads(done.stdout)
 
 
 def weeks(example: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Both weeks' requests to the route that have an intent."""
     log = [json.loads(line) for line in (example / "log.jsonl").read_text().splitlines()]
-    mine = [entry for entry in log if entry["route"] == _ROUTE and entry["intent"] != "unknown"]
+    mine = [entry for entry in log if entry["route"] == ROUTE and entry["intent"] != "unknown"]
     turn = sorted(entry["at"] for entry in log)[len(log) // 2]
     return [one for one in mine if one["at"] < turn], [one for one in mine if one["at"] >= turn]
 
 
-def right(example: Path, entries: Sequence[Mapping[str, Any]], answers: Sequence[_Answer]) -> np.ndarray:
+def right(example: Path, entries: Sequence[Mapping[str, Any]], answers: Sequence[Answered]) -> np.ndarray:
     """1 where an answer states all facts of its intent."""
     facts = {
         row["intent"]: [Fact.parse(text) for text in row["facts"]]
@@ -121,7 +70,7 @@ def right(example: Path, entries: Sequence[Mapping[str, Any]], answers: Sequence
     }
     return np.array(
         [
-            float(all(fact.stated_in(answer["text"]) for fact in facts[entry["intent"]]))
+            float(all(fact.stated_in(answer.text) for fact in facts[entry["intent"]]))
             for entry, answer in zip(entries, answers, strict=True)
         ]
     )
@@ -145,32 +94,32 @@ def measure(example: Path, share: float, state: Path) -> dict[str, Any]:
     first, second = weeks(example)
     fixed = {"policy": {"kind": "fixed", "choose": _LARGE}}
     learns = {"learning": {"shadow_share": 1}}
-    with weir_on(example, state, {**fixed, **learns}) as (url, config):
-        for entry in track(first, description="first week, with shadow calls", console=_NOTES, transient=True):
-            ask(url, {"model": _ROUTE, "messages": entry["messages"]})
+    with router_on(example, state, {**fixed, **learns}) as (url, config):
+        for entry in track(first, description="first week, with shadow calls", console=NOTES, transient=True):
+            ask(url, entry["messages"], tenant=_TENANT)
         time.sleep(2)  # the last shadow calls
-    about = ("--config", str(config), "--route", _ROUTE, "--tenant", _TENANT)
+    about = ("--config", str(config), "--route", ROUTE, "--tenant", _TENANT)
     trained = weir(state, "router", "train", *about, "--intents", str(example / "intents.jsonl"))
     promoted = weir(state, "router", "promote", *about, trained["version"])
-    runs: dict[str, list[_Answer]] = {}
+    runs: dict[str, list[Answered]] = {}
     for name, model in (("all large", _LARGE), ("all small", _SMALL)):
-        with weir_on(example, state, {"policy": {"kind": "fixed", "choose": model}}) as (url, _):
+        with router_on(example, state, {"policy": {"kind": "fixed", "choose": model}}) as (url, _):
             runs[name] = run(url, second, name)
     learned = {"kind": "learned", "goal": {"share": share}}
     checked = {**learned, "check": {}, "sureness": 2}
-    with weir_on(example, state, {"policy": learned}) as (url, _):
+    with router_on(example, state, {"policy": learned}) as (url, _):
         runs["learned"] = run(url, second, "learned")
-    with weir_on(example, state, {"policy": checked}) as (url, _):
+    with router_on(example, state, {"policy": checked}) as (url, _):
         runs["learned, with check"] = run(url, second, "learned, with check")
-    with weir_on(example, state, {"policy": {**checked, "sureness": 4}, **learns}) as (url, _):
+    with router_on(example, state, {"policy": {**checked, "sureness": 4}, **learns}) as (url, _):
         run(url, first, "first week again, to learn the check")
         time.sleep(2)
     again = weir(state, "router", "train", *about, "--intents", str(example / "intents.jsonl"))
     weir(state, "router", "promote", *about, again["version"])
-    with weir_on(example, state, {"policy": checked}) as (url, _):
+    with router_on(example, state, {"policy": checked}) as (url, _):
         runs["learned, with learned check"] = run(url, second, "learned, with learned check")
     quality = {name: right(example, second, answers) for name, answers in runs.items()}
-    cost = {name: np.array([one["cost"] for one in answers]) for name, answers in runs.items()}
+    cost = {name: np.array([one.cost for one in answers]) for name, answers in runs.items()}
     groups = np.array([entry["conversation"] for entry in second])
     seen = {entry["messages"][-1]["content"] for entry in first}
     new = np.array([entry["messages"][-1]["content"] not in seen for entry in second])
@@ -184,7 +133,7 @@ def measure(example: Path, share: float, state: Path) -> dict[str, Any]:
         "policies": {},
     }
     for name in runs:
-        to_large = np.array([one["model"] == _LARGE for one in runs[name]], float)
+        to_large = np.array([one.model == _LARGE for one in runs[name]], float)
         figures["policies"][name] = _row(quality[name], cost[name], groups, new, to_large)
         if name.startswith("learned"):
             random = _random(quality, cost, float(to_large.mean()))
@@ -193,7 +142,7 @@ def measure(example: Path, share: float, state: Path) -> dict[str, Any]:
             )
             figures["policies"][name]["gain_over_random"] = interval(quality[name] - random[0], groups)
             figures["policies"][name]["bill_of_all_large"] = float(cost[name].sum() / cost["all large"].sum())
-            figures["policies"][name]["degraded"] = sum(one["degraded"] is not None for one in runs[name])
+            figures["policies"][name]["degraded"] = sum(one.degraded for one in runs[name])
     return figures
 
 
