@@ -1,4 +1,5 @@
-# The image holds every kind of upstream and the PostgreSQL ledger; compose.yaml runs it.
+# The image holds every kind of upstream but vllm, which needs an environment of its own, and the PostgreSQL ledger;
+# compose.yaml runs it. Students are made elsewhere, and served from here by the engine gguf.
 # It listens on 8080, reads /etc/weir/weir.yaml and keeps its state in /var/lib/weir.
 
 FROM python:3.11.15-slim-trixie AS build
