@@ -288,19 +288,7 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts, b
             ),
             policy=policy,
             prompts=_prompts_of(shown_as, route, config, book),
-            cache=CacheRule(
-                enabled=route.cache.enabled,
-                ttl_s=route.cache.ttl_seconds,
-                rules=CacheRules(
-                    max_temperature=route.cache.max_temperature,
-                    personal=route.cache.personal == "refuse",
-                    live=route.cache.live,
-                ),
-                shorter=tuple((phrases(rule.words), rule.ttl_seconds) for rule in route.cache.shorter.values()),
-                pool=route.cache.pool or "",
-                writers=frozenset(route.cache.pool_writers),
-                semantic=semantic_rules(route.cache.semantic),
-            ),
+            cache=_cache_rule(route.cache),
             attempts=route.attempts,
             reference=reference_of(route, config),
             dear_share=route.counterfactual.share if route.counterfactual else 0.0,
@@ -330,6 +318,20 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts, b
             for name in config.models
             if (student := config.student_behind(name)) is not None and student.tenant
         },
+    )
+
+
+def _cache_rule(cache: schema.RouteCache) -> CacheRule:
+    return CacheRule(
+        enabled=cache.enabled,
+        ttl_s=cache.ttl_seconds,
+        rules=CacheRules(
+            max_temperature=cache.max_temperature, personal=cache.personal == "refuse", live=cache.live
+        ),
+        shorter=tuple((phrases(rule.words), rule.ttl_seconds) for rule in cache.shorter.values()),
+        pool=cache.pool or "",
+        writers=frozenset(cache.pool_writers),
+        semantic=semantic_rules(cache.semantic),
     )
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from contracts.artefacts import PREVIOUS, PRODUCTION
 from contracts.students import STUDENT
-from weir.registry_state import faults
-from weir.router_artefact import json_option, of_a_route, operator, print_json, registry_here, subject
+from weir.router_artefact import json_option, of_a_route, roll_back, subject
 
 
 @click.command(
@@ -22,10 +20,4 @@ Examples:
 @json_option
 def rollback(config: Path, route: str, tenant: str | None, reason: str, as_json: bool) -> None:
     """Put the student back in production that was there before. Running Weirs take it up, and lose no request."""
-    about = subject(config, route, tenant)
-    with faults():
-        version = registry_here().rollback(STUDENT, about.name, by=operator(), reason=reason)
-    if as_json:
-        print_json({"version": version})
-    else:
-        click.echo(f"{PRODUCTION} of {about.name} is {version} again; there is no {PREVIOUS} any more.")
+    roll_back(STUDENT, subject(config, route, tenant), reason, as_json=as_json)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.artefacts import PREVIOUS, PRODUCTION
+from contracts.artefacts import PRODUCTION
 from registry.faults import RegistryFault
 from weir.encoding import encode_with, encoder_option, session_of
 from weir.registry_state import faults
@@ -32,6 +32,7 @@ from weir.router_artefact import (
     plain,
     print_json,
     registry_here,
+    roll_back,
     steps,
     subject,
 )
@@ -196,13 +197,7 @@ Examples:
 @json_option
 def rollback(config: Path, route: str, tenant: str | None, reason: str, as_json: bool) -> None:
     """Go back to what was in production before."""
-    about = subject(config, route, tenant)
-    with faults():
-        version = registry_here().rollback(KIND, about.name, by=operator(), reason=reason)
-    if as_json:
-        print_json({"version": version})
-    else:
-        click.echo(f"{PRODUCTION} of {about.name} is {version} again; there is no {PREVIOUS} any more.")
+    roll_back(KIND, subject(config, route, tenant), reason, as_json=as_json)
 
 
 def _in_production(about: Subject) -> list[Mapping[str, Any]]:

@@ -17,11 +17,13 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import Progress
 
+from contracts.artefacts import PREVIOUS, PRODUCTION
 from registry.routers import ROUTER, artefact_name
 from registry.store import Registry, StoredArtefact
 from router.config import policies, schema
 from router.config.load import Loaded
 from router.learning.notebook import notebook_path
+from weir.registry_state import faults
 from weir.state import config_option, read_config, state_dir
 
 EVERYONE = ""
@@ -154,6 +156,16 @@ def of_a_route(command: _Command) -> _Command:
     for option in (*reversed(config_and_route), config_option):
         command = option(command)
     return command
+
+
+def roll_back(kind: str, about: Subject, reason: str, *, as_json: bool) -> None:
+    """Put what was in production before back there, and say so."""
+    with faults():
+        version = registry_here().rollback(kind, about.name, by=operator(), reason=reason)
+    if as_json:
+        print_json({"version": version})
+    else:
+        click.echo(f"{PRODUCTION} of {about.name} is {version} again; there is no {PREVIOUS} any more.")
 
 
 def print_json(value: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -40,9 +40,12 @@ class Example(Struct, frozen=True, kw_only=True):
         return str(self.messages[-1].get("content") or "")
 
 
+_Kind = TypeVar("_Kind", bound=Example)
+
+
 def read_examples(path: Path) -> list[Example]:
     """Raises OSError, or ValueError that names the line."""
-    return list(_examples(path))
+    return list(read_lines(path, Example))
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
@@ -50,10 +53,11 @@ def write_examples(path: Path, examples: Iterable[Example]) -> None:
     replace_file(path, b"".join(msgspec.json.encode(one) + b"\n" for one in examples))
 
 
-def _examples(path: Path) -> Iterator[Example]:
+def read_lines(path: Path, kind: type[_Kind]) -> Iterator[_Kind]:
+    """Examples of a `kind`. Raises as `read_examples`."""
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if line.strip():
             try:
-                yield msgspec.json.decode(line, type=Example)
+                yield msgspec.json.decode(line, type=kind)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise ValueError(f"{path.name}:{number}: no example of a student: {error}") from error

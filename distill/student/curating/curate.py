@@ -33,7 +33,7 @@ from distill.student.curating.sifting import (
     settle,
     usable,
 )
-from distill.student.curating.unknown import UNKNOWN_FILE, Unknown, write_unknown
+from distill.student.curating.unknown import UNKNOWN_FILE, Unknown
 from distill.student.examples import TEST, TRAIN, TUNE, Example, write_examples
 from distill.student.judging import Claim, Judge, Verdicts
 from distill.student.mining.mine import INTENTS
@@ -93,7 +93,7 @@ def curate(
     unknown = [_unknown(one, settings, privacy) for one in bundles if one.intent not in traffic.picked]
     for part, file in _FILES.items():
         write_examples(folder / file, examples[part])
-    write_unknown(folder / UNKNOWN_FILE, unknown)
+    write_examples(folder / UNKNOWN_FILE, unknown)
     facts = DataFacts.of(
         traffic,
         examples,

@@ -260,5 +260,5 @@ def _by_name(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: count for name, count in sorted(counts.items()) if count}
 
 
-def _amount(questions: Sequence[Example | Unknown]) -> Amount:
+def _amount(questions: Sequence[Example]) -> Amount:
     return Amount(len(questions), int(sum(one.weight for one in questions)))

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from distill.student.child import StageFailed
 from distill.student.curating.curate import DATA
-from distill.student.curating.unknown import UNKNOWN_FILE, Unknown, read_unknown
-from distill.student.examples import TEST, TRAIN, TUNE, Example, read_examples
+from distill.student.curating.unknown import UNKNOWN_FILE, Unknown
+from distill.student.examples import TEST, TRAIN, TUNE, Example, read_examples, read_lines
 from heads.intents import UNKNOWN
 
 
@@ -47,7 +47,7 @@ class _Facts(Struct, frozen=True):
 def read_parts(folder: Path) -> Parts:
     """Raises StageFailed, OSError, or ValueError that names the line."""
     train, tune, test = (read_examples(folder / name) for name in (TRAIN, TUNE, TEST))
-    others = read_unknown(folder / UNKNOWN_FILE)
+    others = list(read_lines(folder / UNKNOWN_FILE, Unknown))
     try:
         facts = msgspec.json.decode((folder / DATA).read_bytes(), type=_Facts)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -67,7 +67,7 @@ def parts_of(
         if not part:
             raise StageFailed(f"{name} has no examples: curate more of the traffic, or give a suite.")
     known = frozenset(one.intent for one in train)
-    of = {part: [_example(one) for one in others if one.part == part] for part in ("train", "tune", "test")}
+    of = {part: [one for one in others if one.part == part] for part in ("train", "tune", "test")}
     tuned, tested = [*tune, *of["tune"]], [*test, *of["test"]]
     return Parts(
         train=train,
@@ -87,17 +87,3 @@ def _shares(asked: Mapping[str, float], known: frozenset[str]) -> dict[str, floa
     if not total:
         raise StageFailed("No question stands for any request of the traffic: curate some of the traffic.")
     return {stratum: many / total for stratum, many in sorted(requests.items())}
-
-
-def _example(one: Unknown) -> Example:
-    return Example(
-        id=one.id,
-        intent=one.intent,
-        messages=one.messages,
-        answer=one.answer,
-        group=one.group,
-        lang=one.lang,
-        weight=one.weight,
-        source=one.source,
-        expected=one.expected,
-    )

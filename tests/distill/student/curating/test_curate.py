@@ -18,8 +18,8 @@ from distill.student.curating.curate import CARD, DATA, Curated, curate
 from distill.student.curating.data_card import Judging
 from distill.student.curating.mined import read_mined
 from distill.student.curating.settings import CurateSettings
-from distill.student.curating.unknown import UNKNOWN_FILE, read_unknown
-from distill.student.examples import TEST, TRAIN, TUNE, Example, read_examples
+from distill.student.curating.unknown import UNKNOWN_FILE, Unknown
+from distill.student.examples import TEST, TRAIN, TUNE, Example, read_examples, read_lines
 from distill.student.teacher import Teacher, TeacherSettings
 from evals.importing.alike import plain
 from evals.records import Answer
@@ -29,6 +29,10 @@ from tests.distill.student.judge_bench import Bench
 from tests.evals.runner.plain import PlainTarget, write_suite
 
 PARTS = (TRAIN, TUNE, TEST)
+
+
+def unknown_in(folder: Path) -> list[Unknown]:
+    return list(read_lines(folder / UNKNOWN_FILE, Unknown))
 
 
 def curated(folder: Path, requests: list[dict[str, Any]], **how: Any) -> Curated:
@@ -76,7 +80,7 @@ def test_the_parts_hold_what_was_asked_and_answered(tmp_path: Path) -> None:
     assert sum(one.weight for one in examples(done)) == 21
     assert {one.weight for one in examples(done) if one.question == "parcel a"} == {2.0}
     assert Counter(one.intent for one in examples(done)) == {"parcel": 10, "refund": 10}
-    unknown = read_unknown(done.folder / UNKNOWN_FILE)
+    unknown = unknown_in(done.folder)
     assert {one.intent for one in unknown} == {"weather"}
     assert {one.part for one in unknown} == {"train", "tune", "test"}
     card = (done.folder / CARD).read_text()
@@ -150,7 +154,7 @@ def test_what_is_no_good_to_learn_from_is_tested_with_all_the_same(tmp_path: Pat
     assert dropped(done) == {"an answer like few others of its intent": left}
     assert done.facts.confirmed["unlike others of its intent, not learned"] == len(odd) - left
     assert done.facts.asked == {"parcel": 18, "refund": 12, "weather": 12}
-    unknown = read_unknown(done.folder / UNKNOWN_FILE)
+    unknown = unknown_in(done.folder)
     assert {one.answer for one in unknown} == {ANSWERS["weather"]}
 
 
@@ -221,7 +225,7 @@ def test_what_a_suite_asks_is_never_learned(tmp_path: Path) -> None:
     of_suite = {one.id: one for one in examples(done) if one.source == "suite"}
     assert set(of_suite) == {"one", "two"}
     assert of_suite["one"].expected == {"facts": ["two"]}
-    strange = {one.id: one for one in read_unknown(done.folder / UNKNOWN_FILE) if one.source == "suite"}
+    strange = {one.id: one for one in unknown_in(done.folder) if one.source == "suite"}
     assert {name: one.intent for name, one in strange.items()} == {"far": "unknown", "near": "weather"}
     assert {one.part for one in strange.values()} <= {"tune", "test"}
 
@@ -239,7 +243,7 @@ def test_the_cases_of_a_segment_say_together_which_intent_it_is(tmp_path: Path) 
     done = curated(tmp_path, usual(8), suite=suite)
     told = {one.id: one.intent for one in examples(done) if one.source == "suite"}
     assert told == dict.fromkeys(("first", "second", "third", "unnamed", "unnamed too"), "parcel")
-    assert {one.id for one in read_unknown(done.folder / UNKNOWN_FILE) if one.source == "suite"} == {"unlike"}
+    assert {one.id for one in unknown_in(done.folder) if one.source == "suite"} == {"unlike"}
 
 
 def test_an_intent_that_is_asked_too_often_is_bounded_by_its_most_asked(tmp_path: Path) -> None:
@@ -293,5 +297,5 @@ def test_every_request_is_kept_or_dropped_for_a_reason(
     solid = [{**one, "id": f"s{one['id']}", "conversation": f"s{one['conversation']}"} for one in usual(5)]
     done = curated(tmp_path_factory.mktemp("curating"), [*solid, *lines], turns=turns, most_per_intent=4)
     dropped(done)
-    unknown = read_unknown(done.folder / UNKNOWN_FILE)
+    unknown = unknown_in(done.folder)
     assert sum(one.weight for one in examples(done)) + sum(one.weight for one in unknown) == done.facts.kept
