@@ -7,52 +7,29 @@ work once, also when several processes start together, and is simply called agai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
-from typing import Any
 
-import orjson
-from sqlalchemy import URL, Connection, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import URL, Connection, inspect, text
 
 from ledger.tables import SCHEMA_VERSION, metadata
+from system.database import DatabaseUnusable as DatabaseUnusable
+from system.database import Transactions, once_unlocked, sqlite_file
+from system.database import driver_url as _driver_url
 
-_CONNECT_SECONDS = 5
-_STATEMENT_SECONDS = 30
-_PAUSE_SECONDS = 0.02
 _MIGRATION_LOCK = 0x57656972  # "Weir": PostgreSQL's advisory locks are numbers
-_BEGIN = "weir_begin"
 
 
-class DatabaseUnusable(Exception):
-    """The database cannot be used as configured; the message says what to do. Waiting does not help."""
-
-
-class Database:
+class Database(Transactions):
     """`url` as users write it: postgres://, postgresql:// or sqlite+aiosqlite:///FILE. Nothing is opened yet.
 
     Raises DatabaseUnusable where the URL or its driver is wrong.
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__(driver_url(url))
         self.url = url
-        self._url = driver_url(url)
-        self._engine = _engine(self._url)
         self._preparing = asyncio.Lock()
         self._prepared = False
-
-    @property
-    def name(self) -> str:
-        """The URL without its password."""
-        return self._url.render_as_string(hide_password=True)
-
-    @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-        return self._url.get_backend_name()
 
     async def prepare(self) -> None:
         """Bring the schema up to date. Cheap once done.
@@ -63,19 +40,10 @@ class Database:
         async with self._preparing:
             if self._prepared:
                 return
-            if self.dialect == "sqlite" and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            until = monotonic() + _STATEMENT_SECONDS
-            while not self._prepared:
-                try:
-                    await self._bring_up_to_date()
-                except OperationalError as error:
-                    # While another process switches a new file to WAL, SQLite refuses at once instead of waiting.
-                    if "database is locked" not in str(error.orig) or monotonic() > until:
-                        raise
-                    await asyncio.sleep(_PAUSE_SECONDS)
-                else:
-                    self._prepared = True
+            if self.file:
+                Path(self.file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            await once_unlocked(self._bring_up_to_date)
+            self._prepared = True
 
     def doubt(self) -> None:
         """Have `prepare` look again. After a fault it may be another database: an empty one, or a newer Weir's."""
@@ -89,104 +57,15 @@ class Database:
         async with self.altering() as connection:
             await connection.run_sync(_migrate)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection all of whose queries see the database as it was at the first of them."""
-        engine = self._engine
-        if self.dialect == "postgresql":
-            engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        async with engine.begin() as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed at the end, rolled back when anything is raised inside.
-
-        On SQLite it is the only one of its kind from the beginning, so what it reads is still so when it writes.
-        """
-        engine = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        async with engine.begin() as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def altering(self) -> AsyncIterator[AsyncConnection]:
-        """The same, for changes of the schema: tables and partitions. They may take as long as they need."""
-        patient = _engine(self._url, patient=True)
-        engine = patient.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        try:
-            async with engine.begin() as connection:
-                yield connection
-        finally:
-            await patient.dispose()
-
-    async def close(self) -> None:
-        await self._engine.dispose()
-
 
 def sqlite_url(state: Path) -> str:
     """The embedded database in the folder `state`."""
-    return URL.create("sqlite+aiosqlite", database=str(state / "weir.db")).render_as_string()
+    return sqlite_file(str(state / "weir.db")).render_as_string()
 
 
 def driver_url(url: str) -> URL:
-    """`url` with the driver that Weir uses. libpq's `sslmode` becomes asyncpg's `ssl`."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise DatabaseUnusable(
-            "The ledger's database URL cannot be read. Write it like postgresql://user:password@host:5432/name."
-        ) from error
-    kind = parsed.drivername.partition("+")[0]
-    if kind == "sqlite":
-        return parsed.set(drivername="sqlite+aiosqlite")
-    if kind not in ("postgres", "postgresql"):
-        raise DatabaseUnusable(f"The ledger cannot be in '{kind}'. Use a postgresql:// URL, or leave `url` out.")
-    query = dict(parsed.query)
-    if "sslmode" in query:
-        query["ssl"] = query.pop("sslmode")
-    return parsed.set(drivername="postgresql+asyncpg", query=query)
-
-
-def _engine(url: URL, *, patient: bool = False) -> AsyncEngine:
-    """`patient`: no statement is given up because it takes long."""
-    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
-    if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(url, connect_args={"timeout": _STATEMENT_SECONDS}, **options)
-        event.listen(engine.sync_engine, "connect", _open_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return engine
-    try:
-        return create_async_engine(
-            url,
-            pool_size=4,
-            pool_pre_ping=True,
-            connect_args={
-                "timeout": _CONNECT_SECONDS,
-                "command_timeout": None if patient else _STATEMENT_SECONDS,
-            },
-            **options,
-        )
-    except ModuleNotFoundError as error:
-        raise DatabaseUnusable("PostgreSQL needs the asyncpg driver: pip install 'weir[postgres]'.") from error
-
-
-def _dumps(value: object) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _open_sqlite(connection: Any, _record: object) -> None:
-    """WAL, so that reports can read while the server writes. FULL, because segments are deleted after a commit."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode")
-    if cursor.fetchone()[0] != "wal":
-        cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Left to itself, the driver begins a transaction at the first write, so that reads would see many moments."""
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+    """See `system.database.driver_url`."""
+    return _driver_url(url, "the ledger")
 
 
 def _migrate(connection: Connection) -> None:

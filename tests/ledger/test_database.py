@@ -241,4 +241,4 @@ async def test_moments_are_utc_exact_and_in_order(database: Database) -> None:
 
 def test_every_column_of_an_event_is_needed_unless_it_may_be_absent() -> None:
     optional = {column.name for column in usage_events.columns if column.nullable}
-    assert optional == {"usage_raw", "decision", "first_token_ms"}
+    assert optional == {"usage_raw", "decision", "first_token_ms", "retrieval"}
