@@ -134,15 +134,15 @@ endef
 # leaves torch out, and what torch brings along: which wheel is the right one depends on the machine.
 
 LOCK   ?=
-EXTRAS := evals gguf learn litellm openvino optimise postgres ray redis reports semantic
+EXTRAS := evals gguf learn litellm openvino optimise postgres rag ray redis reports semantic
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --annotation-style line --custom-compile-command "make lock"
 
 lock: ## solve requirements/*.txt again after a change in pyproject.toml (needs uv)
 	$(COMPILE) $(LOCK) $(EXTRAS:%=--extra %) --group dev -o requirements/dev.txt
-	$(COMPILE) -c requirements/dev.txt --extra evals --extra gguf --extra semantic --group build -o requirements/serve.txt
-	$(COMPILE) -c requirements/dev.txt --extra evals --extra gguf --extra litellm --extra postgres --extra redis --extra reports --extra semantic \
+	$(COMPILE) -c requirements/dev.txt --extra evals --extra gguf --extra rag --extra semantic --group build -o requirements/serve.txt
+	$(COMPILE) -c requirements/dev.txt --extra evals --extra gguf --extra litellm --extra postgres --extra rag --extra redis --extra reports --extra semantic \
 		--group build -o requirements/image.txt
 	$(COMPILE) -c requirements/dev.txt --override requirements/without-torch.txt \
-		--extra evals --extra gguf --extra learn --extra optimise --extra semantic --extra train --group build --group test-train \
+		--extra evals --extra gguf --extra learn --extra optimise --extra rag --extra semantic --extra train --group build --group test-train \
 		-o requirements/train.txt

@@ -7,6 +7,7 @@
     │   ├── UnknownModel                name a model this key may use
     │   ├── UnknownPath                 there is nothing at this address
     │   ├── MethodNotAllowed            use another HTTP method
+    │   ├── StoreFull                   a store, or what a tenant has of them, is at its bound
     │   └── NotFound                    no such thing for this tenant
     ├── AccessError                     mend the key
     │   ├── KeyMissing
@@ -21,6 +22,7 @@
     │   ├── BudgetUnavailable           what is left of a budget cannot be told, so nothing is spent
     │   ├── LedgerUnavailable           no event can be written, so no answer may be given
     │   ├── EncoderUnavailable          no vector in time, so nothing is compared by meaning
+    │   ├── RetrievalUnavailable        documents cannot be searched, so no grounded answer can be given
     │   └── ShuttingDown
     ├── UpstreamFailure                 the upstream failed; another attempt may not
     │   ├── ConnectionRefused
@@ -79,6 +81,10 @@ class UnknownPath(RequestError):
 
 class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
+
+
+class StoreFull(RequestError):
+    code = "store_full"
 
 
 class NotFound(RequestError):
@@ -159,6 +165,10 @@ class LedgerUnavailable(Unavailable):
 
 class EncoderUnavailable(Unavailable):
     code = "encoder_unavailable"
+
+
+class RetrievalUnavailable(Unavailable):
+    code = "retrieval_unavailable"
 
 
 class ShuttingDown(Unavailable):

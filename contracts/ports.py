@@ -159,6 +159,9 @@ class AnswerCache(Protocol):
 
     def store(self, key: bytes, answer: StoredAnswer, filing: Filing) -> None: ...
 
+    def drop(self, key: bytes) -> bool:
+        """Forget the answer under `key`; False where there is none."""
+
 
 class SemanticRules(Struct, frozen=True, kw_only=True):
     """What a route's user allows answers to other questions to do. Shares, all of them."""
@@ -362,6 +365,8 @@ class Query(Struct, frozen=True, kw_only=True):
     """What the client calls the conversation, or empty."""
     resting: frozenset[str] = frozenset()
     """Models that are left alone for the moment, because they failed."""
+    grounded: bool = False
+    """Passages of documents are in `body`, or word that none were found: the answer is to be built on them."""
 
 
 class CheckTerms(Struct, frozen=True, kw_only=True):

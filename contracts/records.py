@@ -15,10 +15,13 @@ from contracts.usage import TokenUsage
 
 Endpoint = Literal["chat/completions", "completions", "embeddings"]
 VerdictKind = Literal["exact", "semantic", "miss", "bypass"]
-Purpose = Literal["serve", "audit", "judge", "check", "shadow", "eval", "optimise", "train"]
+Purpose = Literal["serve", "audit", "judge", "check", "shadow", "rewrite", "eval", "optimise", "train"]
 """Why a model was called: for a client; to see whether the cache was right; to compare two answers; for a second
-opinion on a cheap answer before it is delivered; to learn what another candidate would have answered; by an
-evaluation, a prompt optimiser or a training run, which say so themselves."""
+opinion on a cheap answer before it is delivered; to learn what another candidate would have answered; to put a
+question so that it can be searched for; by an evaluation, a prompt optimiser or a training run, which say so
+themselves."""
+OWN: frozenset[Purpose] = frozenset({"audit", "judge", "check", "shadow", "rewrite"})
+"""What Weir asks on its own account: it takes tokens and money of its tenant's, but is no request that it sent."""
 Arm = Literal["", "usual", "dear"]
 """Of a route that measures its saving: `dear` was drawn by lot to go to the reference past the cache, `usual` was
 drawn not to. Empty where nothing was drawn."""
@@ -139,6 +142,43 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     cost: Decimal | None = None
 
 
+class PassageRecord(Struct, frozen=True, kw_only=True):
+    """A passage that a model was given: which document, characters `start` to `end` of it, how useful it was held
+    to be, and whether the answer cites it."""
+
+    store_id: str
+    file_id: str
+    filename: str
+    start: int
+    end: int
+    score: float
+    cited: bool = False
+
+
+class Retrieval(Struct, frozen=True, kw_only=True):
+    """What was looked up in documents for one request. It holds no text of a client or a document.
+
+    `tokens` are those of the passages that were put into the prompt, `whole_tokens` those of their documents whole,
+    and `saved` what the difference would have cost, in dollars, as input of the model that answered.
+    """
+
+    stores: tuple[str, ...]
+    passages: tuple[PassageRecord, ...] = ()
+    answerable: float = 0.0
+    """The probability that they hold the answer."""
+    nothing: bool = False
+    """That was below the route's floor, so none was put into the prompt."""
+    rewritten: bool = False
+    tokens: int = 0
+    whole_tokens: int = 0
+    saved: Decimal = ZERO
+    stray: int = 0
+    """Citations in the answer that lead to no passage."""
+    took_ms: float = 0.0
+    degraded: str = ""
+    """The part that failed: `encoder`, words alone were compared; `retrieval`, nothing could be searched."""
+
+
 class UsageEvent(Struct, frozen=True, kw_only=True):
     """One request's record, written exactly once. Latencies in milliseconds, money in dollars, times in UTC."""
 
@@ -177,6 +217,8 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
     prompt_version: str = ""
     policy_version: str = ""
     corpus_version: str = ""
+    """Of the stores that were searched, as they were then."""
+    retrieval: Retrieval | None = None
     conversation: str = ""
     """A fingerprint of the conversation it belongs to, or empty."""
     arm: Arm = ""
@@ -207,7 +249,7 @@ class StoredAnswer(Struct, frozen=True, kw_only=True):
 
     `body` is the whole JSON answer; `pieces` are the lengths, in characters, of the pieces in which its text
     was streamed (empty where it came whole). `usage` is the raw usage object that a replay reports; `cost` is
-    what it cost, in dollars.
+    what it cost, in dollars. `basis` is what it was built on in documents: it dies with any of that.
     """
 
     body: bytes
@@ -215,3 +257,4 @@ class StoredAnswer(Struct, frozen=True, kw_only=True):
     model: str
     usage: Mapping[str, Any] | None
     cost: Decimal
+    basis: tuple[str, ...] = ()

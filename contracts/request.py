@@ -22,6 +22,9 @@ _RANGES: Mapping[str, tuple[bool, float, float]] = {
     "max_tokens": (True, 0, 10_000_000),  # none: completions that only score their prompt
     "max_completion_tokens": (True, 1, 10_000_000),
 }
+FILE_SEARCH = "file_search"
+"""The type of a tool that asks Weir to look things up in vector stores. Models are not told of it."""
+_NO_TOOLS: Mapping[int, dict[str, Any]] = {}
 _NESTING = (dict, list)
 _TOOL_ROLES = frozenset({"tool", "function"})
 _TYPES: Mapping[str, tuple[type, str]] = {
@@ -103,9 +106,17 @@ class ModelRequest:
         return cast("float | None", self.raw.get("temperature"))
 
     @property
+    def file_searches(self) -> Mapping[int, dict[str, Any]]:
+        """A chat's tools of type `file_search`, by their place among its tools."""
+        tools = self.raw.get("tools")
+        if not tools or self.endpoint != "chat/completions":
+            return _NO_TOOLS
+        return {place: tool for place, tool in enumerate(tools) if is_file_search(tool)}
+
+    @property
     def uses_tools(self) -> bool:
-        """Whether tools are offered, or have been called in an earlier turn."""
-        if self.raw.get("tools") or self.raw.get("functions"):
+        """Whether tools are offered, or have been called in an earlier turn. Weir's own `file_search` is none."""
+        if self.raw.get("functions") or not all(map(is_file_search, self.raw.get("tools") or ())):
             return True
         return any(turn["role"] in _TOOL_ROLES or turn.get("tool_calls") for turn in self.messages)
 
@@ -161,6 +172,10 @@ class ModelRequest:
             raise InvalidRequest(f"'{name}' must be a string or a non-empty array.", param=name)
         if not all(isinstance(item, str) or _is_tokens(item) for item in value):
             raise InvalidRequest(f"'{name}' must hold strings or token numbers.", param=name)
+
+
+def is_file_search(tool: object) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == FILE_SEARCH
 
 
 def _deeper(value: Any, most: int) -> bool:

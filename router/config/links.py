@@ -29,6 +29,8 @@ _NAMES: Mapping[str, str] = {
     "routes.*.cache.pool_writers.*": "tenants",
     "routes.*.policy.check.second": "models",
     "routes.*.learning.judge": "models",
+    "routes.*.retrieval.rewriter": "models",
+    "stores.*.tenants.*": "tenants",
     "tenants.*.refused_models.*": "models",
     "cache.matching.judge": "models",
     "tenants.*.routes.*": "routes",
@@ -53,12 +55,15 @@ FILES = (
     "cache.matching.verifier",
 )
 FOLDERS = ("encoder.path", "routes.*.policy.artefact", "upstreams.*.artefact")
+STORE_FOLDERS = ("stores.*.folder",)
+"""Only looked for: what is in them changes at all times, and is no setting."""
 SECRETS = (
     "server.admin_key",
     "server.metrics_key",
     "ledger.url",
     "ledger.counters",
     "cache.shared",
+    "rag.url",
     "alerts.webhook",
     "upstreams.*.api_key",
     "upstreams.*.engine.api_key",
@@ -153,6 +158,9 @@ def _misplaced_students(data: Any) -> Iterator[Finding]:
         for place, name in found(data, pattern):
             if name in students:
                 yield place, f"'{name}' is a student: it was not made to judge", "Name another model."
+    for place, name in found(data, "routes.*.retrieval.rewriter"):
+        if name in students:
+            yield place, f"'{name}' is a student: it was not made to rewrite", "Name another model."
     for place, candidates in found(data, "routes.*.candidates"):
         if not isinstance(candidates, list):
             continue

@@ -96,6 +96,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
     contents, unread = _read(named)
     prompts, unusable = _prompts(document.data, named, contents)
     stamps, inside, unfound = _look_into(folders)
+    for place, store in links.file_places(document.data, folder, links.STORE_FOLDERS):
+        unfound += _missing(place, store)
     files = tuple(dict.fromkeys([path.absolute(), *(file for _, file in (*named, *folders)), *inside]))
     config, misshapen = _config(document.data)
     findings = [
@@ -185,6 +187,14 @@ def _rule(settings: Mapping[str, Any]) -> MergeRule:
     return next((rule for rule in get_args(MergeRule) if rule == settings.get("merge")), usual)
 
 
+def _missing(place: Place, folder: Path) -> list[links.Finding]:
+    """What is wrong where `folder` is none."""
+    if folder.is_dir():
+        return []
+    problem = "is a file" if folder.exists() else "is not there"
+    return [(place, f"the folder {folder} {problem}", "Paths are relative to this configuration.")]
+
+
 def _look_into(
     folders: Iterable[tuple[Place, Path]],
 ) -> tuple[dict[str, bytes], list[Path], list[links.Finding]]:
@@ -193,9 +203,8 @@ def _look_into(
     files: list[Path] = []
     findings: list[links.Finding] = []
     for place, folder in folders:
-        if not folder.is_dir():
-            problem = "is a file" if folder.exists() else "is not there"
-            findings.append((place, f"the folder {folder} {problem}", "Paths are relative to this configuration."))
+        if missing := _missing(place, folder):
+            findings += missing
             continue
         try:
             inside = sorted(file for file in folder.iterdir() if file.is_file())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contracts.ports import TokenCounter
 from router.config.load import Loaded
 from router.config.schema import Config, LiteLLMUpstream, OpenAIUpstream
+from router.documents import MISSING, is_installed
 from router.estimates import prompt_tokens
 
 
@@ -16,6 +17,7 @@ def smells(loaded: Loaded, tokens: TokenCounter) -> Iterator[str]:
     yield from _unreachable(config)
     yield from _unused(config)
     yield from _prompts(loaded, tokens)
+    yield from _documents(config)
     for name, route in config.routes.items():
         if route.attempts.attempt_seconds > route.attempts.deadline_seconds:
             yield f"routes.{name}.attempts: an attempt may take longer than the deadline, so no other can follow it"
@@ -44,6 +46,23 @@ def _unused(config: Config) -> Iterator[str]:
     prompts |= {prompt for tenant in config.tenants.values() for prompt in tenant.prompts.values()}
     yield from (f"upstreams.{name}: no model uses it" for name in config.upstreams if name not in hosts)
     yield from (f"prompts.{name}: no route or tenant uses it" for name in config.prompts if name not in prompts)
+
+
+def _documents(config: Config) -> Iterator[str]:
+    looking = {name: route for name, route in config.routes.items() if route.retrieval is not None}
+    if (config.stores or looking) and not is_installed():
+        for name in config.stores or looking:
+            section = "stores" if config.stores else "routes"
+            yield f"{section}.{name}: {MISSING[0].lower()}{MISSING[1:]}"
+    for name, route in looking.items():
+        if config.student_of(route):
+            yield f"routes.{name}: its student is shown no documents, and answers nothing that is looked up"
+        named = set(route.retrieval.stores if route.retrieval else ())
+        for store in sorted(named & config.stores.keys()):
+            owners = config.stores[store].tenants
+            for tenant, settings in config.tenants.items():
+                if tenant not in owners and (settings.routes is None or name in settings.routes):
+                    yield f"stores.{store}.tenants: {tenant} has none, and may use the route {name}, which needs it"
 
 
 def _prompts(loaded: Loaded, tokens: TokenCounter) -> Iterator[str]:

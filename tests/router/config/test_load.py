@@ -211,6 +211,13 @@ NAMES = [
     ("stand_in: pretend", "stand_in: nobody", "upstreams.hosted.stand_in", "not one of `upstreams`", "pretend"),
     ("[small, large]", "[small, lrge]", "routes.support.candidates[1]", "not one of `models`", "'large'?"),
     ("[small, large]", "[small, small]", "routes.support.candidates[1]", "a candidate already", ""),
+    (
+        "prompt: support}",
+        "retrieval: {rewriter: smal}}",
+        "routes.support.retrieval.rewriter",
+        "not one of `models`",
+        "'small'?",
+    ),
     ("prompt: support}", "prompt: suport}", "routes.support.prompt", "not one of `prompts`", "'support'?"),
     ("routes: [support]", "routes: [auto]", "tenants.acme.routes[0]", "not one of `routes`", "support"),
     ("routes: [support]", "models: [support]", "tenants.acme.models[0]", "not one of `models`", "large, small"),
@@ -410,3 +417,16 @@ def test_loaded_cannot_be_changed(write: Write) -> None:
     loaded: Loaded = load(write(), ENVIRON)
     with pytest.raises(AttributeError):
         loaded.digest = "x"  # type: ignore[misc]
+
+
+def test_a_stores_folder_must_be_there_and_what_is_in_it_is_no_setting(write: Write, tmp_path: Path) -> None:
+    path = write(changed("models:", "stores: {help: {folder: docs, tenants: [acme]}}\nmodels:"))
+    problem = only(path)
+    assert (problem.path, "docs is not there" in problem.message) == ("stores.help.folder", True)
+    folder = path.parent / "docs"
+    folder.mkdir()
+    before = load(path, ENVIRON)
+    (folder / "new.md").write_text("New.")
+    after = load(path, ENVIRON)
+    assert (after.digest, after.files) == (before.digest, before.files)
+    assert not any(file.is_relative_to(folder) for file in after.files)

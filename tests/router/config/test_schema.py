@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from router.config.links import FILES, FOLDERS, SECRETS, found
+from router.config.links import FILES, FOLDERS, SECRETS, STORE_FOLDERS, found
 from router.config.schema import Config
 from router.config.values import Section
 
@@ -50,7 +50,10 @@ def places(form: str, node: Any, schema: dict[str, Any], path: str = "") -> Iter
             yield from places(form, value, schema, f"{path}.*")
 
 
-@pytest.mark.parametrize(("form", "patterns"), [("reference", SECRETS), ("path", FILES), ("folder", FOLDERS)])
+@pytest.mark.parametrize(
+    ("form", "patterns"),
+    [("reference", SECRETS), ("path", FILES), ("folder", (*FOLDERS, *STORE_FOLDERS))],
+)
 def test_the_loader_looks_at_every_reference_and_every_file(form: str, patterns: tuple[str, ...]) -> None:
     schema = Config.model_json_schema()
     assert set(places(form, schema, schema)) == set(patterns)

@@ -78,3 +78,13 @@ def test_a_tenant_without_limits_may_use_everything(tmp_path: Path) -> None:
 def test_a_tenants_own_prompt_is_in_use(tmp_path: Path) -> None:
     prompts = {**SOUND["prompts"], "x": {"file": "x.txt"}}
     assert smelt(tmp_path, prompts=prompts, tenants={"t": {"models": ["n"], "prompts": {"r": "x"}}}) == []
+
+
+def test_a_tenant_without_the_store_that_its_route_needs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    routes = {"r": {"candidates": ["m"], "prompt": "p", "retrieval": {"stores": ["help", "made-later"]}}}
+    stores = {"help": {"folder": "docs", "tenants": ["t"]}}
+    tenants = {"t": {"models": ["n"]}, "v": {"routes": ["r"]}, "w": {"routes": [], "models": []}}
+    assert smelt(tmp_path, routes=routes, stores=stores, tenants=tenants) == [
+        "stores.help.tenants: v has none, and may use the route r, which needs it"
+    ]
