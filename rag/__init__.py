@@ -1,0 +1,1 @@
+"""Documents that answers are built on: files in, passages with their places out."""

@@ -1,0 +1,1 @@
+"""A document's text cut into chunks where its author paused."""

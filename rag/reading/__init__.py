@@ -1,0 +1,1 @@
+"""Files become text: each kind by its reader, found by `catalogue`."""

@@ -1,0 +1,1 @@
+"""From a conversation to passages: words, rewriting, rankings and their fusion, reranking, and what is worth it."""

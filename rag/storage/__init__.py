@@ -1,0 +1,1 @@
+"""Files, stores and documents, kept in SQLite or PostgreSQL under one set of tables."""
