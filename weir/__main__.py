@@ -16,6 +16,7 @@ _VERBS = {
     "router": "Train, evaluate and promote what routes learn.",
     "eval": "Suites, runs, comparisons and gates: is it good enough, and is the difference real?",
     "distill": "From traffic to a student: a small model of its own that may answer part of it.",
+    "rag": "Documents that answers are built on: into stores, in step with folders, searched.",
     "encoder": "Build the text encoder, and try it.",
     "keys": "Make, list and revoke keys.",
     "tenants": "Make, list, change and close tenants.",
