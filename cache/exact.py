@@ -280,15 +280,29 @@ def rounded(value: bytes) -> int:
     return (getsizeof(value) + 15) & ~15
 
 
-_facts_decoder = msgspec.json.Decoder(tuple[tuple[int, ...], str, Any, Decimal])
+class _Facts(Struct, frozen=True, array_like=True):
+    """All of an answer but its body. What was written before there were documents ends with its cost."""
+
+    pieces: tuple[int, ...]
+    model: str
+    usage: Any
+    cost: Decimal
+    basis: tuple[str, ...] = ()
+
+
+_facts_decoder = msgspec.json.Decoder(_Facts)
 
 
 def _facts(answer: StoredAnswer) -> bytes:
     """All of `answer` but its body."""
-    facts = orjson.dumps((answer.pieces, answer.model, answer.usage, str(answer.cost)))
-    return bytes(memoryview(facts))
+    facts: tuple[Any, ...] = (answer.pieces, answer.model, answer.usage, str(answer.cost))
+    if answer.basis:
+        facts = (*facts, answer.basis)
+    return bytes(memoryview(orjson.dumps(facts)))
 
 
 def _unpacked(body: bytes, facts: bytes) -> StoredAnswer:
-    pieces, model, usage, cost = _facts_decoder.decode(facts)
-    return StoredAnswer(body=body, pieces=pieces, model=model, usage=usage, cost=cost)
+    read = _facts_decoder.decode(facts)
+    return StoredAnswer(
+        body=body, pieces=read.pieces, model=read.model, usage=read.usage, cost=read.cost, basis=read.basis
+    )

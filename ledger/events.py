@@ -16,15 +16,28 @@ import orjson
 from msgspec.structs import replace
 from sqlalchemy import Boolean, Double, Integer, RowMapping, Text, select
 
-from contracts.records import AttemptRecord, Candidate, Check, Decision, Near, UsageEvent, Verdict
+from contracts.records import (
+    AttemptRecord,
+    Candidate,
+    Check,
+    Decision,
+    Near,
+    PassageRecord,
+    Retrieval,
+    UsageEvent,
+    Verdict,
+)
 from contracts.usage import TokenUsage
 from ledger.database import Database
 from ledger.request_ids import NEAR, moment_of
 from ledger.tables import usage_events
 
+_KINDS = (
+    *(UsageEvent, TokenUsage, Verdict, Decision, Candidate, Near, Check, AttemptRecord),
+    *(Retrieval, PassageRecord),
+)
 _FIELDS: Mapping[type[msgspec.Struct], frozenset[str]] = {
-    kind: frozenset(kind.__struct_fields__)
-    for kind in (UsageEvent, TokenUsage, Verdict, Decision, Candidate, Near, Check, AttemptRecord)
+    kind: frozenset(kind.__struct_fields__) for kind in _KINDS
 }
 _UNTOLD: Mapping[str, Any] = {"good": 0.0, "needed": 0.0}
 """Of a check whose numbers were infinite, which JSON has as null: the event is read all the same."""
@@ -88,6 +101,7 @@ def to_row(record: bytes) -> dict[str, Any]:
         row["verdict"] = verdict.pop("kind", _BLANK.verdict.kind)
         row["verdict_detail"] = verdict
         row["decision"] = raw.get("decision")
+        row["retrieval"] = raw.get("retrieval")
         row["attempts"] = raw.get("attempts") or []
         row["tags"] = raw.get("tags") or {}
         row["at"] = _moment(row["at"])
@@ -105,7 +119,7 @@ def from_row(row: RowMapping) -> UsageEvent:
     usage |= {"tier": row["usage_tier"], "raw": row["usage_raw"]}
     values["usage"] = usage
     values["verdict"] = {**row["verdict_detail"], "kind": row["verdict"]}
-    values |= {name: row[name] for name in ("decision", "attempts", "tags")}
+    values |= {name: row[name] for name in ("decision", "retrieval", "attempts", "tags")}
     return _event(values)
 
 
@@ -141,6 +155,8 @@ def _event(raw: Mapping[str, Any]) -> UsageEvent:
         values["verdict"] = _verdict(values["verdict"])
     if "decision" in values:
         values["decision"] = _decision(values["decision"])
+    if "retrieval" in values:
+        values["retrieval"] = _retrieval(values["retrieval"])
     if "attempts" in values:
         values["attempts"] = tuple(map(_attempt, values["attempts"]))
     return UsageEvent(**values)
@@ -165,6 +181,15 @@ def _decision(raw: Mapping[str, Any]) -> Decision:
         check = _known(Check, values["check"])
         values["check"] = Check(**{**_UNTOLD, **check, "reasons": tuple(check.get("reasons", ()))})
     return Decision(**values)
+
+
+def _retrieval(raw: Mapping[str, Any]) -> Retrieval:
+    values = _known(Retrieval, raw)
+    values["stores"] = tuple(values.get("stores", ()))
+    values["passages"] = tuple(PassageRecord(**_known(PassageRecord, one)) for one in values.get("passages", ()))
+    if "saved" in values:
+        values["saved"] = Decimal(values["saved"])
+    return Retrieval(**values)
 
 
 def _attempt(raw: Mapping[str, Any]) -> AttemptRecord:

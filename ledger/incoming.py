@@ -144,6 +144,7 @@ class _Event(Struct):
     prompt_version: str = ""
     policy_version: str = ""
     corpus_version: str = ""
+    retrieval: Raw = Raw(b"null")
     conversation: str = ""
     arm: str = ""
     tags: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -206,6 +207,7 @@ def _values(event: _Event, kind: str) -> tuple[Any, ...]:
         event.prompt_version,
         event.policy_version,
         event.corpus_version,
+        _text(event.retrieval),
         event.conversation,
         event.arm,
         _ENCODER.encode(event.tags).decode() if event.tags else "{}",

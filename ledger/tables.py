@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from contracts.money import usd
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest migration in `ledger/migrations/versions`."""
 
 MONEY_DECIMALS = 12
@@ -128,6 +128,7 @@ usage_events = Table(
     _text("prompt_version"),
     _text("policy_version"),
     _text("corpus_version"),
+    Column("retrieval", JSON(none_as_null=True)),
     _text("conversation"),
     _text("arm"),
     Column("tags", JSON, nullable=False),

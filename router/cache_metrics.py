@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from contracts.ports import SemanticRules
-from router.metrics import Metrics
+from router.metrics import Metrics, Reading
 
 Rules = Callable[[str, str], SemanticRules | None]
 """What an owner and a route are held to; None where only equal requests share answers."""
@@ -147,11 +147,15 @@ def wire_cache(metrics: Metrics, room: Room, rules: Rules, audits_skipped: Calla
     counter("weir_cache_spread_lost", "Changes that others were not told.", lambda: spread.lost if spread else 0)
 
 
-def wire_encoder(metrics: Metrics, encoder: Encoder | None) -> None:
-    """Put the figures of the encoder on the page of `metrics`; None: no route needs one, or there is none."""
-    metrics.gauge("weir_encoder_up", "1 while texts get vectors.", lambda: encoder.up if encoder else None)
-    metrics.counter("weir_encoder_vectors", "Vectors it made.", lambda: encoder.encoded if encoder else 0)
-    metrics.counter("weir_encoder_failed", "Texts that got none.", lambda: encoder.failed if encoder else 0)
+def wire_encoder(metrics: Metrics, encoder: Callable[[], Encoder | None]) -> None:
+    """Put the figures of the encoder on the page of `metrics`; None: nothing needs one yet, or there is none."""
+
+    def of(read: Callable[[Encoder], float], without: float | None) -> Reading:
+        return lambda: without if (one := encoder()) is None else read(one)
+
+    metrics.gauge("weir_encoder_up", "1 while texts get vectors.", of(lambda one: one.up, None))
+    metrics.counter("weir_encoder_vectors", "Vectors it made.", of(lambda one: one.encoded, 0))
+    metrics.counter("weir_encoder_failed", "Texts that got none.", of(lambda one: one.failed, 0))
 
 
 def _labels(semantic: Semantic | None) -> dict[str, float]:

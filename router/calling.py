@@ -190,6 +190,7 @@ class Caller:
             usage_wanted=exchange.request.wants_usage_chunk,
             assembly=Assembly(exchange.request.endpoint) if exchange.terms.store else None,
             keep_bytes=self._keep_bytes,
+            grounds=exchange.grounds(),
         )
         try:
             return tee, await tee.begin()

@@ -22,7 +22,7 @@ from contracts.ports import CacheRules, Keyring, Policy, Prices, PromptStore, Se
 from contracts.records import DIRECT, Key
 from contracts.students import Student
 from encoder.address import socket_path
-from encoder.card import BUILT, EncoderFault, read_card
+from encoder.card import EncoderFault, read_card
 from ledger.prices import GpuRate, LongRates, PriceList, PriceRule, PricesUnknown, TokenRates
 from prompts.book import Booked, PromptBook, RoutePrompts
 from prompts.prompt import BookedPrompt
@@ -34,10 +34,12 @@ from router.access import Operators
 from router.choice.fixed import FixedChoice, MissingChoice, NamedChoice
 from router.choice.parts import EVERYONE, ChoiceParts, Place
 from router.config import policies, schema, students
+from router.config.caching import RouteCache, Semantic
 from router.config.load import ConfigError, Loaded
 from router.config.price_file import read_price_file
 from router.config.prices import GpuPrice, ListedPrice, Price, TokenPrice
-from router.setup import Access, CacheRule, Deployment, Learning, Plan, Setup
+from router.librarian import encoder_folder, looks_up
+from router.setup import Access, CacheRule, Deployment, Learning, Plan, RetrievalRules, Setup
 from router.upstreams.engines import engines_of, model_at
 from router.upstreams.fleet import Fleet
 from router.upstreams.gguf import GGUFUpstream
@@ -290,6 +292,7 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts, b
             prompts=_prompts_of(shown_as, route, config, book),
             cache=_cache_rule(route.cache),
             attempts=route.attempts,
+            retrieval=_retrieval_rules(route, config),
             reference=reference_of(route, config),
             dear_share=route.counterfactual.share if route.counterfactual else 0.0,
             learning=learning_of(route, config),
@@ -321,7 +324,15 @@ def setup_of(loaded: Loaded, fleet: Fleet, prices: Prices, parts: ChoiceParts, b
     )
 
 
-def _cache_rule(cache: schema.RouteCache) -> CacheRule:
+def _retrieval_rules(route: schema.Route, config: schema.Config) -> RetrievalRules:
+    if route.retrieval is None:
+        return RetrievalRules()
+    named = config.stores.keys() & set(route.retrieval.stores)
+    declared = {name: frozenset(config.stores[name].tenants) for name in named}
+    return RetrievalRules(**dict(route.retrieval), declared=declared)
+
+
+def _cache_rule(cache: RouteCache) -> CacheRule:
     return CacheRule(
         enabled=cache.enabled,
         ttl_s=cache.ttl_seconds,
@@ -365,7 +376,7 @@ def learning_of(route: schema.Route, config: schema.Config) -> Learning | None:
     )
 
 
-def semantic_rules(semantic: schema.Semantic | None) -> SemanticRules | None:
+def semantic_rules(semantic: Semantic | None) -> SemanticRules | None:
     return SemanticRules(**dict(semantic)) if semantic is not None else None
 
 
@@ -419,18 +430,21 @@ def learns(route: schema.Route) -> bool:
 
 
 def asks_encoder(route: schema.Route) -> bool:
-    return route.cache.semantic is not None or learns(route) or isinstance(route.policy, policies.StudentPolicy)
+    student = isinstance(route.policy, policies.StudentPolicy)
+    return route.cache.semantic is not None or learns(route) or student or route.retrieval is not None
 
 
-def encoder_of(loaded: Loaded, state: Path) -> tuple[KeptProcess | None, EncoderClient | None]:
-    """The encoder, where a route needs one and it can be had."""
+def encoder_of(
+    loaded: Loaded, state: Path, *, wanted: bool = False
+) -> tuple[KeptProcess | None, EncoderClient | None]:
+    """The encoder, where it can be had and a route needs one, or it is `wanted` anyway."""
     config = loaded.config.encoder
-    if not any(map(asks_encoder, loaded.config.routes.values())):
+    if not (wanted or looks_up(loaded.config) or any(map(asks_encoder, loaded.config.routes.values()))):
         return None, None
     from encoder.client import EncoderClient  # needs numpy, which a Weir of exact hits need not have
     from encoder.process import encoder_process
 
-    folder = loaded.folder / config.path if config.path else BUILT
+    folder = encoder_folder(loaded)
     try:
         card, socket = read_card(folder), socket_path(state)
     except EncoderFault as error:

@@ -8,7 +8,7 @@ seen an answer end can rely on its usage event being on disk.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -19,6 +19,9 @@ from router.assembly import Assembly, index_of, text_alone
 from router.pattern import Pattern
 from router.replay import texts_in
 
+if TYPE_CHECKING:
+    from router.grounding.annotating import Grounds
+
 _MOST_CLOSING_EVENTS = 64
 """After its finish an answer has a usage event or two left; a model that goes on for longer is not listened to."""
 
@@ -28,6 +31,7 @@ class Tee:
 
     `begin` and `next` return bytes for the client; `ending` holds the closing events once the stream is over.
     `assembly` is the whole answer so far, or None where none is wanted, as for one of more than `keep_bytes`.
+    `grounds` puts the citations of an answer that is built on passages into its stream.
     """
 
     __slots__ = (
@@ -40,6 +44,7 @@ class Tee:
         "_usage_wanted",
         "assembly",
         "ending",
+        "grounds",
         "pieces",
         "raw_usage",
         "tier",
@@ -53,6 +58,7 @@ class Tee:
         usage_wanted: bool,
         assembly: Assembly | None = None,
         keep_bytes: int = 0,
+        grounds: Grounds | None = None,
     ) -> None:
         self._stream = stream
         self._choices = choices
@@ -62,6 +68,7 @@ class Tee:
         self._over = False
         self._pattern = Pattern()
         self.assembly = assembly
+        self.grounds = grounds
         self.pieces: list[str] = []
         self.ending: list[bytes] = []
         self.raw_usage: Mapping[str, Any] | None = None
@@ -108,7 +115,7 @@ class Tee:
             self._note_text(text, len(events))
             return events
         passing: list[bytes] = []
-        as_it_came = not self._finished
+        as_it_came = not self._finished and self.grounds is None
         for payload in payloads(events):
             if payload == DONE:
                 self._over = True
@@ -118,15 +125,12 @@ class Tee:
                 self._note_text(text, len(payload))
                 passing.append(payload)
                 continue
-            destination = self._note(payload, passing)
-            if destination is not passing:
+            if self._note(payload, passing) is not passing:
                 as_it_came = False
-            if destination is not None:
-                destination.append(payload)
         return events if as_it_came else b"".join(map(event, passing))
 
     def _note(self, payload: bytes, passing: list[bytes]) -> list[bytes] | None:
-        """Read one event, and say where it goes: to the client now, at the end, or (None) nowhere."""
+        """Read one event and put it where it goes: to the client now, at the end, or (None) nowhere."""
         chunk = _parse(payload)
         choices = chunk.get("choices") or ()
         usage = chunk.get("usage")
@@ -134,17 +138,27 @@ class Tee:
         if isinstance(usage, dict):
             self.raw_usage = usage
             if not choices:
-                return self.ending if self._usage_wanted else None
+                if not self._usage_wanted:
+                    return None
+                self.ending.append(payload)
+                return self.ending
+        notes = None
+        if self.grounds is not None:
+            notes, payload = self.grounds.closing(chunk, payload)
+        if notes is not None:
+            self._keep(notes, len(payload))
         self._keep(chunk, len(payload))
         for choice in choices:
             self._note_choice(choice)
         self._pattern.forget()
         if not self._finished and not isinstance(usage, dict):
             self._learn(payload, choices)
-        if len(self._finished) < self._choices:
-            return passing
-        self._over = len(self.ending) >= _MOST_CLOSING_EVENTS
-        return self.ending
+        destination = passing if len(self._finished) < self._choices else self.ending
+        if notes is not None:
+            destination.append(orjson.dumps(notes))
+        destination.append(payload)
+        self._over = len(self.ending) > _MOST_CLOSING_EVENTS
+        return destination
 
     def _learn(self, payload: bytes, choices: Sequence[Mapping[str, Any]]) -> None:
         if len(choices) == 1 and (text := text_alone(choices[0])) is not None:
@@ -159,6 +173,8 @@ class Tee:
         """As `_note`, for a chunk that is like the last one in all but its text."""
         if text:
             self.pieces.append(text)
+            if self.grounds is not None:
+                self.grounds.hear(self._pattern.index, text)
         assembly = self._within_bound(size)
         if assembly is not None:
             assembly.add_text(self._pattern.index, text)
@@ -179,7 +195,7 @@ class Tee:
         return self.assembly
 
 
-def _parse(payload: bytes) -> Mapping[str, Any]:
+def _parse(payload: bytes) -> dict[str, Any]:
     try:
         chunk = orjson.loads(payload)
     except orjson.JSONDecodeError as error:

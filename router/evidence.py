@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from contracts.money import plain
-from contracts.records import AttemptRecord, Candidate, Decision, UsageEvent
+from contracts.records import AttemptRecord, Candidate, Decision, Retrieval, UsageEvent
 from router.trail import Trail
 
 _NORMAL_95 = 1.96
@@ -31,6 +31,10 @@ def headers_of(trail: Trail, *, with_cost: bool = True) -> dict[str, str]:
         headers["x-weir-degraded"] = ", ".join(trail.degraded)
     if trail.prompt_version:
         headers["x-weir-prompt"] = trail.prompt_version
+    if trail.retrieved:
+        headers["x-weir-retrieval"] = trail.retrieved
+        if trail.retrieval is not None:
+            headers["x-weir-passages"] = str(len(trail.retrieval.passages))
     if with_cost:
         headers["x-weir-cost"] = plain(trail.cost)
     return headers
@@ -80,6 +84,7 @@ def explain(event: UsageEvent) -> dict[str, Any]:
             "audited": event.verdict.audited,
         },
         "decision": explain_decision(event.decision) if event.decision is not None else None,
+        "retrieval": _retrieval(event.retrieval) if event.retrieval is not None else None,
         "attempts": [_attempt(attempt) for attempt in event.attempts],
         "usage": {
             "prompt_tokens": usage.prompt,
@@ -120,6 +125,13 @@ def _interval(candidate: Candidate) -> list[float] | None:
         return None
     reach = _NORMAL_95 * candidate.deviation
     return [round(max(0.0, candidate.quality - reach), 4), round(min(1.0, candidate.quality + reach), 4)]
+
+
+def _retrieval(retrieval: Retrieval) -> dict[str, Any]:
+    """Which passages a model was given, by file and place; no text of them."""
+    told: dict[str, Any] = to_builtins(retrieval)
+    del told["saved"]
+    return {**told, "saved_usd": plain(retrieval.saved), "degraded": retrieval.degraded or None}
 
 
 def _attempt(attempt: AttemptRecord) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 from msgspec import field as struct_field
@@ -13,11 +13,16 @@ from contracts.budgets import Left
 from contracts.ports import CacheTerms, Finding, Prompt, Query
 from contracts.records import Endpoint, Key, Purpose
 from contracts.request import ModelRequest
+from contracts.retrieval import Passage
 from router.flights import Flight
 from router.lots import SESSION
 from router.setup import Plan, Setup
 from router.spending import Purse
 from router.trail import Trail
+
+if TYPE_CHECKING:
+    from router.grounding.annotating import Grounds
+    from router.lookups import Lookup
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -55,6 +60,12 @@ class Exchange:
     cache_key: bytes = b""
     revision: int = 0
     """What had been invalidated when this began."""
+    lookup: Lookup | None = None
+    """What is looked up in documents for it; None: nothing."""
+    passages: tuple[Passage, ...] = ()
+    """What was found and put into `body`."""
+    basis: tuple[str, ...] = ()
+    """What its answer depends on in documents."""
     finding: Finding | None = None
     """What the semantic cache said, where it was asked."""
     purse: Purse | None = None
@@ -77,7 +88,21 @@ class Exchange:
             request_id=self.trail.request_id,
             session=self.incoming.headers.get(SESSION, ""),
             resting=resting,
+            grounded=self.lookup is not None,
         )
+
+    def grounds(self) -> Grounds | None:
+        """What reads the citations of one answer; None where nothing was looked up.
+
+        Who judges answers is shown whole passages in them: what a model saw is what it is judged by.
+        """
+        if self.lookup is None:
+            return None
+        from router.grounding.annotating import Grounds
+        from router.grounding.contract import is_structured
+
+        judged = self.incoming.purpose in ("eval", "optimise")
+        return Grounds(self.passages, whole_quotes=judged, is_json=is_structured(self.body))
 
     @property
     def deadline(self) -> float:

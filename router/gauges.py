@@ -30,7 +30,7 @@ def wire_gauges(house: House) -> None:
         lambda owner, route: house.pipeline.setup.semantic_rules(owner, route),
         lambda: audits.skipped if audits else 0,
     )
-    wire_encoder(metrics, house.encoder)
+    wire_encoder(metrics, lambda: house.encoder)
     wire_choice(metrics, house.choice, lambda: house.lessons)
     _wire_ledger(house)
     metrics.labelled_gauge(

@@ -29,11 +29,21 @@ class Keeping:
     ) -> StoredAnswer | None:
         """A whole answer as the cache keeps it; None where it may not."""
         trail = exchange.trail
-        if not exchange.cache_key or not exchange.terms.store or self._cache.refuse_answer(data):
+        if not self.may_keep(exchange) or self._cache.refuse_answer(data):
             return None
-        if not exchange.plan.cache.may_write(trail.tenant):
-            return None
-        return StoredAnswer(body=body, pieces=pieces, model=trail.model, usage=data.get("usage"), cost=trail.cost)
+        return StoredAnswer(
+            body=body,
+            pieces=pieces,
+            model=trail.model,
+            usage=data.get("usage"),
+            cost=trail.cost,
+            basis=exchange.basis,
+        )
+
+    def may_keep(self, exchange: Exchange) -> bool:
+        """Whether an answer to this request may be kept, whatever it says."""
+        wanted = bool(exchange.cache_key) and exchange.terms.store
+        return wanted and exchange.plan.cache.may_write(exchange.trail.tenant)
 
     def assembled(self, exchange: Exchange, tee: Tee) -> StoredAnswer | None:
         """The same of a finished stream; None too where it nests too deep to be written again."""

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cache.room import CacheRoom
 from contracts.access import Known
@@ -55,6 +56,7 @@ from router.composition import (
 )
 from router.config.load import Loaded
 from router.config.watch import Outcome, Watch
+from router.documents import MISSING, Documents
 from router.estimates import TokenEstimator
 from router.evidence import RecentDecisions
 from router.forecast import Forecast
@@ -63,10 +65,13 @@ from router.health import Health
 from router.judging import ModelJudge
 from router.learning.lessons import Lessons
 from router.learning.notebook import Notebook
+from router.librarian import documents_folder, documents_of, ingest_of, looks_up, searched
 from router.metrics import Metrics
 from router.permits import Permits
 from router.pipeline import Pipeline
 from router.prompt_watch import PromptWatch
+from router.retrieving import Retrieving
+from router.rewriter import Rewriter
 from router.server import is_loopback
 from router.spending import Spending
 from router.station import Station, Word
@@ -76,12 +81,17 @@ from router.web.admin import admin_pages
 from router.web.app import Front, pages_app
 from router.web.cache_pages import cache_admin_pages, cache_pages
 from router.web.errors import status_of
+from router.web.file_pages import file_pages
 from router.web.hot import ModelEndpoint
 from router.web.openapi import openapi_page
 from router.web.pages import Decisions, decision_pages, model_pages, operator_pages
 from router.web.report_pages import report_pages
 from router.web.route_pages import feedback_pages, preview_pages
+from router.web.store_pages import store_pages
 from router.workers import WorkersFailed
+
+if TYPE_CHECKING:
+    from system.kept_process import KeptProcess
 
 log = logging.getLogger("weir")
 
@@ -89,7 +99,7 @@ START_FAILURES = (UpstreamFailure, PricesUnknown, DatabaseUnusable, CountersMiss
 """What keeps a Weir from starting, each with advice."""
 
 _DATABASE_S = 5.0
-_AT_START = ("server", "ledger", "cache", "encoder", "breaker")
+_AT_START = ("server", "ledger", "cache", "encoder", "breaker", "rag")
 """Sections that a reload cannot change."""
 
 
@@ -124,15 +134,15 @@ class House:
         self.spool = Spool(folder, max_bytes=config.ledger.spool_max_bytes, fsync=config.ledger.fsync, adopts=False)
         self.handover = Handover(self.spool, flush_s=config.ledger.flush_seconds)
         self.writer = writer_of(loaded, self.database.url, folder)
-        self.keys = MemoryKeyring(
-            declared_keys(config),
-            config.tenants,
-            self.database,
-            refresh_s=config.ledger.keys_refresh_seconds,
-            demo_keys=is_loopback(bound_to),
-            snapshot=Snapshot(state, self.database.name),
-        )
+        self.keys = self._keyring(state, bound_to)
         self.encoder_process, self.encoder = encoder_of(loaded, state)
+        self.documents = Documents(
+            documents_of(loaded, state, lambda: self.encoder),
+            folder=documents_folder(state),
+            wake=self._need_documents,
+        )
+        self.ingest: KeptProcess | None = None
+        self._state = state
         self.cache = CacheRoom(cache_settings(loaded, state, worker, workers), self.encoder)
         self.audits: Audits | None = None
         self.registry = Registry(state / "registry")
@@ -176,6 +186,17 @@ class House:
             unavailable=self.metrics.budget_unavailable.add,
         )
 
+    def _keyring(self, state: Path, bound_to: str) -> MemoryKeyring:
+        config = self._loaded.config
+        return MemoryKeyring(
+            declared_keys(config),
+            config.tenants,
+            self.database,
+            refresh_s=config.ledger.keys_refresh_seconds,
+            demo_keys=is_loopback(bound_to),
+            snapshot=Snapshot(state, self.database.name),
+        )
+
     async def open(self) -> Front:
         """Start everything and return the ASGI application.
 
@@ -200,6 +221,10 @@ class House:
             status_of=status_of,
             settled=self._settled,
             spending=self.spending,
+            retrieving=Retrieving(
+                self.documents.library if self.documents.installed else None,
+                deadline_s=config.rag.deadline_seconds,
+            ),
         )
         if self.cache.semantic is not None and config.cache.matching.judge:
             self.cache.semantic.judge = ModelJudge(config.cache.matching.judge, self.pipeline.answer)
@@ -207,6 +232,7 @@ class House:
             if self.worker == 0:  # the other workers are its clients too
                 self.encoder_process.start()
             self.encoder.start()
+        self._start_documents(self.pipeline)
         await self.cache.open()
         self.audits = self.pipeline.audits
         self.choice.opinions = Opinions(self.pipeline.answer)
@@ -252,6 +278,9 @@ class House:
         await self.keys.stop()
         if self.audits is not None:
             await self.audits.close()
+        await self.documents.close()
+        if self.ingest is not None:
+            await self.ingest.stop()
         await self.cache.close()
         if self.encoder is not None and self.encoder_process is not None:
             await self.encoder.close()
@@ -264,6 +293,35 @@ class House:
         await self.database.close()
         if self.choice.sessions is not None:
             self.choice.sessions.close()
+
+    def _start_documents(self, pipeline: Pipeline) -> None:
+        config = self._loaded.config
+        if looks_up(config) and not self.documents.installed:
+            log.warning("documents cannot be looked up: %s", MISSING)
+        pipeline.retrieving.rewriter = Rewriter(pipeline.answer, deadline_s=config.rag.deadline_seconds)
+        self.documents.start(in_use=looks_up(config), searched=searched(config))
+
+    def _need_documents(self) -> None:
+        """Documents are used from now on: have them encoded and ingested."""
+        if self.encoder is None:
+            self.encoder_process, self.encoder = encoder_of(self._loaded, self._state, wanted=True)
+            if self.encoder is not None and self.encoder_process is not None:
+                if self.worker == 0:
+                    self.encoder_process.start()
+                self.encoder.start()
+        if self.worker == 0:
+            self.ingest = ingest_of(self.in_force, self._state)
+            if self.ingest is not None:
+                self.ingest.start()
+
+    async def _ingest_anew(self) -> None:
+        """Where other stores are declared than before."""
+        if self.ingest is not None:
+            await self.ingest.stop()
+            self.ingest = None
+            self._need_documents()
+        elif looks_up(self.in_force.config):
+            self.documents.start(in_use=True)
 
     def _promoted(self) -> None:
         """At the start, and whenever something was promoted; in a thread."""
@@ -282,11 +340,14 @@ class House:
         # What was learned, and what was promoted, are read beside the requests.
         book = await asyncio.to_thread(book_of, loaded, StoredPrompts(self.registry), self._pinned)
         setup = await asyncio.to_thread(setup_of, loaded, self.fleet, prices, self.choice, book)
+        watched = self.in_force.config.stores, self.in_force.folder
         old, self.pipeline.setup, self.in_force, self.book = self.pipeline.setup, setup, loaded, book
         self.keys.configure(declared_keys(loaded.config), loaded.config.tenants)
         self.alerts.configure(webhook_of(loaded), timeout_s=loaded.config.alerts.timeout_seconds)
         self._budget()
         self._record(loaded)
+        if watched != (loaded.config.stores, loaded.folder):
+            await self._ingest_anew()
         # The last request that began with the old setup lets go of it, and only then may its upstreams close.
         weakref.finalize(old, _close_soon, asyncio.get_running_loop(), gone)
         self.metrics.reloads.add("taken")
@@ -356,6 +417,13 @@ class House:
                 decision_pages(decisions),
                 preview_pages(self.pipeline, self.keys, operators, self.breakers),
                 feedback_pages(self.pipeline, decisions, lessons, told=self.metrics.feedback.add),
+                file_pages(self.keys, self.documents.corpus, max_file_bytes=config.rag.max_file_bytes),
+                store_pages(
+                    self.keys,
+                    self.documents.corpus,
+                    self.documents.library,
+                    max_body_bytes=config.server.max_body_bytes,
+                ),
                 cache_pages(self.keys, control, decisions, setup, reported=self.metrics.cache_reports.add),
                 cache_admin_pages(operators, control, setup, worker=self.worker, workers=self.workers),
                 operator_pages(health, self.metrics_page, operators),

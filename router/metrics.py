@@ -18,7 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from contracts.records import UsageEvent
+from contracts.records import Retrieval, UsageEvent
+from router.verdicts import OUTDATED
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _BOUNDS = (*map(floatToGoString, _SECONDS), "+Inf")
@@ -120,6 +121,10 @@ class Metrics:
             "outlook",
             "escalated",
         )
+        self._searching = _SearchMetrics(self._counts, self._times)
+        self.outdated = self._counts(
+            "weir_cache_outdated", "Hits that were not served because a document had changed.", "route"
+        )
         self.cache_reports = self._counts("weir_cache_reports", "Answers that were reported as bad.", "route")
 
     def observe(self, event: UsageEvent) -> None:
@@ -134,6 +139,12 @@ class Metrics:
             self.own_requests.add(route, event.purpose, str(event.status))
         if event.verdict.degraded:
             self.degraded.add(event.verdict.degraded)
+        if event.verdict.reason == OUTDATED:
+            self.outdated.add(route)
+        if event.retrieval is not None:
+            self._searching.observe(event, event.retrieval)
+            if event.retrieval.degraded not in ("", event.verdict.degraded):
+                self.degraded.add(event.retrieval.degraded)
         self._observe_cost(event)
         if event.saved:
             self.saved.add(event.tenant, route, amount=float(event.saved))
@@ -198,6 +209,41 @@ class Metrics:
     def page(self) -> bytes:
         """All of it in Prometheus's text format."""
         return generate_latest(self.registry)
+
+
+class _SearchMetrics:
+    """Of requests for which documents were searched. `counts` and `times` make and register a family."""
+
+    def __init__(self, counts: Callable[..., Counts], times: Callable[..., Times]) -> None:
+        self._searches = counts(
+            "weir_searches", "Requests for which documents were searched, by what came of it.", "route", "outcome"
+        )
+        self._seconds = times("weir_search_seconds", "How long that took, from question to passages.", "route")
+        self._tokens = counts(
+            "weir_passage_tokens",
+            "Tokens of passages put into prompts, and those that their documents would have taken beyond that.",
+            "route",
+            "kind",
+        )
+        self._saved = counts(
+            "weir_passage_saved_usd",
+            "Dollars that passages cost less as input than their documents whole.",
+            "tenant",
+            "route",
+        )
+        self._stray = counts("weir_stray_citations", "Citations in answers that lead to no passage.", "route")
+
+    def observe(self, event: UsageEvent, retrieval: Retrieval) -> None:
+        route = event.route
+        unavailable = retrieval.degraded == "retrieval"
+        self._searches.add(route, "unavailable" if unavailable else "nothing" if retrieval.nothing else "found")
+        self._seconds.observe(retrieval.took_ms / 1000, route)
+        self._tokens.add(route, "passages", amount=retrieval.tokens)
+        self._tokens.add(route, "spared", amount=max(0, retrieval.whole_tokens - retrieval.tokens))
+        if retrieval.saved:
+            self._saved.add(event.tenant, route, amount=float(retrieval.saved))
+        if retrieval.stray:
+            self._stray.add(route, amount=retrieval.stray)
 
 
 def _tuple(label: Labels) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The story of a request, from a client's bytes to its settled usage event. No web framework in here.
 
-admit -> prepare -> recall -> route -> call -> deliver -> settle. A step that goes wrong raises a WeirError;
-whatever happens after admission, the request is settled exactly once, and always before the client sees
+admit -> prepare -> recall -> retrieve -> route -> call -> deliver -> settle. A step that goes wrong raises a
+WeirError; whatever happens after admission, the request is settled exactly once, and always before the client sees
 the end of its answer.
 """
 
@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import orjson
-from msgspec.structs import replace
 
 from contracts.errors import Abandoned, InvalidRequest, LedgerUnavailable, WeirError
 from contracts.money import ZERO
 from contracts.ports import AnswerCache, EventLog, Keyring, SemanticAnswers, TokenCounter, WholeAnswer
-from contracts.records import Key, StoredAnswer, UsageEvent, Verdict
+from contracts.records import Key, Purpose, StoredAnswer, UsageEvent
 from contracts.request import ModelRequest
 from contracts.usage import TokenUsage
 from router.access import bearer
@@ -29,27 +28,32 @@ from router.choice.fixed import default_choice
 from router.delivery import Tee
 from router.evidence import headers_of
 from router.exchange import Exchange, Incoming, Reply
-from router.flights import Flights
 from router.keeping import Keeping
 from router.learning.lessons import Lessons
-from router.lots import HELD_OUT, conversation_of, dear_choice, drawn, prompt_of
+from router.lookups import lookup_of, without_file_search
+from router.lots import conversation_of, dear_choice, drawn, prompt_of
 from router.permits import Permits
+from router.recalling import Recalling
 from router.replay import replay_events, replay_whole, text_of
+from router.retrieving import Retrieving, note_answer, refusal_for, was_found
 from router.review import Review
 from router.setup import Deployment, Setup
 from router.spending import Purse, Spending
 from router.streams import Relayed, Replayed
-from router.trail import Trail
-from router.verdicts import exact_verdict, semantic_verdict
+from router.trail import NO_USAGE, Trail
 
 log = logging.getLogger("weir.pipeline")
+
+_OWN: frozenset[Purpose] = frozenset({"judge", "check", "shadow", "rewrite"})
+"""Purposes for which Weir asks on its own account."""
 
 
 class Pipeline:
     """Answers requests. `setup` may be replaced at any time; a request keeps the one it began with.
 
     `semantic` None: only equal requests share answers. `spending` None: no budgets. `status_of` gives an error's
-    HTTP status; `settled` is told of every usage event once it is on disk.
+    HTTP status; `settled` is told of every usage event once it is on disk. `retrieving` None: nothing can be looked
+    up.
     """
 
     def __init__(
@@ -67,16 +71,17 @@ class Pipeline:
         status_of: Callable[[BaseException], int],
         settled: Callable[[UsageEvent], None],
         spending: Spending | None = None,
+        retrieving: Retrieving | None = None,
     ) -> None:
         self.setup = setup
         self._keys = keys
         self._cache = cache
-        self._semantic = semantic
+        self.retrieving = retrieving or Retrieving(None)
+        self.recalling = Recalling(cache, semantic, self.retrieving)
         self._keeping = Keeping(cache, semantic)
         self.audits = Audits(self.answer, semantic) if semantic else None
         self.lessons: Lessons | None = None
         """What routes that learn are taught, from when it is set."""
-        self._flights = Flights()
         self._caller = caller
         self._billing = Billing(tokens)
         self._events = events
@@ -93,9 +98,11 @@ class Pipeline:
             await self._count(exchange.purse)
         try:
             self._prepare(exchange)
-            stored = await self._recall(exchange)
+            stored = await self.recalling.recall(exchange)
             if stored is not None:
                 return self._replay(exchange, stored)
+            if not await self.retrieving.ground(exchange):
+                return self._refuse(exchange)
             await self._route(exchange)
             deployment, began = await self._call(exchange)
             if isinstance(began, WholeAnswer):
@@ -120,10 +127,11 @@ class Pipeline:
             raise InvalidRequest(f"The request body is not valid JSON: {error}.") from error
         request = ModelRequest(incoming.endpoint, raw)
         # Whom Weir asks on its own account is its own choice, whatever the tenant may name.
-        own = incoming.purpose in ("judge", "check", "shadow") and setup.own_plan(request.model, key.tenant)
+        own = incoming.purpose in _OWN and setup.own_plan(request.model, key.tenant)
         plan = own or setup.plan(request.model, key)
         if not self._events.ready():
             raise LedgerUnavailable("Usage cannot be recorded right now, so nothing is answered.", retry_after_s=5)
+        lookup = lookup_of(plan, request)
         terms = self._cache.terms(request, incoming.headers, plan.cache.rules)
         self._permits.take()
         trail = Trail(incoming.request_id, incoming.arrived, key, plan.route, request, incoming.purpose)
@@ -132,7 +140,14 @@ class Pipeline:
             trail.arm = drawn(plan, key.tenant, incoming.headers)
         purse = self._spending.purse(trail, request, incoming.left) if self._spending is not None else None
         return Exchange(
-            incoming=incoming, setup=setup, request=request, plan=plan, trail=trail, terms=terms, purse=purse
+            incoming=incoming,
+            setup=setup,
+            request=request,
+            plan=plan,
+            trail=trail,
+            terms=terms,
+            purse=purse,
+            lookup=lookup,
         )
 
     async def _count(self, purse: Purse) -> None:
@@ -146,51 +161,18 @@ class Pipeline:
     # 2. prepare: the prompt that is in force as the request begins, merged with what the client sent.
     def _prepare(self, exchange: Exchange) -> None:
         plan, request, incoming = exchange.plan, exchange.request, exchange.incoming
-        exchange.body = request.raw
+        named = exchange.lookup is not None and exchange.lookup.named
+        exchange.body = raw = without_file_search(request.raw) if named else request.raw
         exchange.trail.policy_version = plan.policy.version
         prompt = incoming.prompt
         if prompt is None and request.endpoint == "chat/completions":  # the others have no place for one
             prompt = prompt_of(plan, exchange.trail.tenant, incoming.headers)
         exchange.prompt = prompt
         if prompt is not None:
-            exchange.body = prompt.apply(request.raw, request.endpoint)
+            exchange.body = prompt.apply(raw, request.endpoint)
             exchange.trail.prompt_version = prompt.version
 
-    # 3. recall: a stored answer, or the one that an equal request is waiting for right now.
-    async def _recall(self, exchange: Exchange) -> StoredAnswer | None:
-        plan, terms, trail = exchange.plan, exchange.terms, exchange.trail
-        if trail.arm == "dear":
-            trail.verdict = Verdict(kind="bypass", reason=HELD_OUT)
-            return None
-        if not plan.cache.enabled or not (terms.lookup or terms.store):
-            trail.verdict = Verdict(kind="bypass", reason=terms.reason or "the route keeps no answers")
-            return None
-        scope = plan.scope(trail.tenant, exchange.prompt, exchange.incoming.headers.get("accept-language", ""))
-        exchange.cache_key = self._cache.key(scope, trail.endpoint, exchange.body)
-        exchange.revision = self._cache.revision
-        if not terms.lookup:
-            trail.verdict = Verdict(kind="bypass", reason=terms.reason)
-            return None
-        found = self._cache.find(exchange.cache_key)
-        if found is not None:
-            trail.verdict = exact_verdict(found, trail.tenant)
-            return found.answer
-        trail.verdict = Verdict(kind="miss")
-        if self._semantic is not None and plan.cache.semantic is not None:
-            body, rules = exchange.body, plan.cache.semantic
-            finding = await self._semantic.recall(scope, trail.endpoint, body, rules, terms)
-            exchange.finding = replace(finding, tenant=trail.tenant)
-            trail.verdict = semantic_verdict(finding, trail.tenant)
-            if finding.degraded:
-                trail.degraded.append(finding.degraded)
-            if finding.found is not None:
-                return finding.found.answer
-        if not terms.store:
-            return None
-        exchange.flight, landed = await self._flights.board(exchange.cache_key, until=exchange.deadline)
-        if landed is not None:
-            trail.verdict = Verdict(kind="exact", reason="an equal request was in flight", saved=landed.cost)
-        return landed
+    # 3. recall is in `recalling`, 4. retrieve in `retrieving`: the cache's key is over the body without passages.
 
     # 5. route: the policy's choice among the candidates; a policy that fails costs the choice, not the answer.
     async def _route(self, exchange: Exchange) -> None:
@@ -221,14 +203,25 @@ class Pipeline:
         exchange.trail.model, exchange.trail.upstream = deployment.model, deployment.upstream.name
         return deployment, began
 
-    # 7. deliver, in three ways: a stored answer again, a whole one, or a stream through the tee.
+    # 7. deliver, in four ways: a stored answer again, a refusal, a whole answer, or a stream through the tee.
     def _replay(self, exchange: Exchange, stored: StoredAnswer) -> Reply:
         trail = exchange.trail
-        trail.model = stored.model
+        trail.model, trail.retrieved = stored.model, was_found(stored)
         trail.spent(TokenUsage(source="cache", raw=stored.usage), ZERO, "cache")
         self._settle(exchange)
         if exchange.finding is not None and exchange.finding.audit and self.audits is not None:
             self.audits.submit(exchange, exchange.finding)
+        return self._told(exchange, stored)
+
+    def _refuse(self, exchange: Exchange) -> Reply:
+        stored = refusal_for(exchange)
+        exchange.trail.spent(NO_USAGE, ZERO, "")
+        self._settle(exchange, stored if self._keeping.may_keep(exchange) else None)
+        return self._told(exchange, stored)
+
+    def _told(self, exchange: Exchange, stored: StoredAnswer) -> Reply:
+        """An answer that is there already, whole or as a stream."""
+        trail = exchange.trail
         reply_id, now = trail.request_id.removeprefix("req_"), int(time.time())
         if trail.stream:
             events = replay_events(
@@ -238,8 +231,12 @@ class Pipeline:
         return Reply(headers=headers_of(trail), body=replay_whole(stored, reply_id=reply_id, created=now))
 
     def _deliver_whole(self, exchange: Exchange, deployment: Deployment, answer: WholeAnswer) -> Reply:
+        grounds = exchange.grounds()
+        if grounds is not None:
+            answer = grounds.annotated(answer)
         exchange.said = partial(text_of, answer.data)
         data = answer.data
+        note_answer(exchange, deployment.model, exchange.setup.prices, grounds)
         self._billing.price(exchange, deployment, data.get("usage"), exchange.said, data.get("service_tier"))
         self._settle(exchange, self._keeping.storable(exchange, answer.body, data))
         return Reply(headers=headers_of(exchange.trail), body=answer.body)
@@ -265,6 +262,7 @@ class Pipeline:
         stored = None
         try:
             exchange.said = lambda: tee.text
+            note_answer(exchange, deployment.model, exchange.setup.prices, tee.grounds)
             self._billing.price(exchange, deployment, tee.raw_usage, exchange.said, tee.tier)
             stored = self._keeping.assembled(exchange, tee) if failure is None else None
         finally:  # whatever a model sent: a request that is never settled keeps its permit and its passengers
@@ -299,7 +297,8 @@ class Pipeline:
             return
         try:
             plan.policy.settled(query, event)
-            if self.lessons is not None and plan.learning is not None and exchange.said is not None:
+            taught = plan.learning is not None and not query.grounded  # what documents said is not for learning
+            if self.lessons is not None and plan.learning is not None and taught and exchange.said is not None:
                 said, doubted = exchange.said(), exchange.doubted
                 self.lessons.answered(query, event, plan.learning, plan.candidates, said, doubted)
         except Exception:  # the client has its answer, whatever could be learned from it

@@ -20,6 +20,8 @@ _Json = dict[str, Any]
 _CHUNK = {"chat/completions": "chat.completion.chunk", "completions": "text_completion"}
 _SPOKEN = ("reasoning_content", "reasoning", "refusal", "content")
 """The texts of a message, in the order in which models write them."""
+_NOTES = "annotations"
+"""What points into the text, and so comes after it."""
 _WORD = re.compile(r"\s*\S{1,24}|\s+")
 
 
@@ -95,7 +97,8 @@ def _message_parts(choice: _Json, lengths: Sequence[int]) -> Iterator[_Json]:
     """The chunks of one chat choice: its role, its texts piece by piece, its end."""
     message = choice["message"]
     texts = {name: text for name in _SPOKEN if (text := message.get(name)) and isinstance(text, str)}
-    opening = {name: value for name, value in message.items() if name not in texts}
+    after = {_NOTES: message[_NOTES]} if message.get(_NOTES) else {}
+    opening = {name: value for name, value in message.items() if name not in texts and name not in after}
     if "content" in texts:
         opening["content"] = ""
     if opening.get("tool_calls"):
@@ -112,6 +115,8 @@ def _message_parts(choice: _Json, lengths: Sequence[int]) -> Iterator[_Json]:
         unsent[name] = None
         for piece, share in zip(pieces, _shares([token["token"] for token in tokens], pieces), strict=True):
             yield _part(choice, {"delta": {name: piece}}, {**dict.fromkeys(logprobs), name: tokens[share]})
+    if after:
+        yield _part(choice, {"delta": after})
     yield _ending(choice, {"delta": {}}, unsent)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from contracts.errors import UnknownModel
 from contracts.ports import CacheRules, CacheScope, Filing, Policy, Prices, Prompt, Prompts, SemanticRules, Upstream
 from contracts.records import DIRECT, Key
+from contracts.retrieval import Rewriting
 from router.attempts import AttemptLimits
 
 
@@ -59,6 +60,35 @@ class CacheRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalRules:
+    """What a route looks up, and how. Without `stores`, only requests that name some are looked up.
+
+    Passages of `token_budget` tokens and `most` in number go into a prompt, none where the probability that they
+    hold the answer is below `floor`. `rewriter` is a model, or None. `declared` are those of `stores` that are kept
+    in step with a folder, and the tenants that have them: until that was read for the first time, they cannot be
+    searched.
+    """
+
+    stores: tuple[str, ...] = ()
+    declared: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    token_budget: int = 1500
+    most: int = 20
+    floor: float = 0.2
+    nothing: Literal["tell", "refuse"] = "tell"
+    refusal: str = ""
+    rewriting: Rewriting = "history"
+    rewriter: str | None = None
+    rerank: bool = True
+    word_weight: float | None = None
+    meaning_weight: float | None = None
+    unavailable: Literal["refuse", "answer"] = "refuse"
+
+    def is_declared(self, tenant: str) -> bool:
+        """Whether one of these stores of `tenant` is kept in step with a folder."""
+        return any(tenant in tenants for tenants in self.declared.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """What is written down of a route's traffic.
 
@@ -96,15 +126,19 @@ class Plan:
     learning: Learning | None = None
     students: tuple[Promoted, ...] = ()
     """Candidates that become other ones while this plan is in force: an answer dies with its version."""
+    retrieval: RetrievalRules = RetrievalRules()
 
-    def scope(self, tenant: str, prompt: Prompt | None, locale: str = "") -> CacheScope:
-        """In which answers to `tenant` are good for each other, where `prompt` is what the request began with."""
+    def scope(self, tenant: str, prompt: Prompt | None, locale: str = "", corpus: str = "") -> CacheScope:
+        """In which answers to `tenant` are good for each other, where `prompt` is what the request began with.
+
+        `corpus` says what is looked up for it, and how.
+        """
         return CacheScope(
             tenant=self.cache.owner(tenant),
             route=self.route,
             policy_version=self.policy.version,
             prompt_version=prompt.rendering if prompt else "",
-            corpus_version="",
+            corpus_version=corpus,
             candidates=self.resolved + tuple(student.version for student in self.students),
             locale=locale,
         )

@@ -13,13 +13,11 @@ from typing import Any
 from contracts.budgets import Amount, Budget, Budgets, Claim, Left, nanodollars
 from contracts.errors import BudgetSpent, BudgetUnavailable, LimitReached
 from contracts.ports import Prices
-from contracts.records import Purpose
+from contracts.records import OWN
 from contracts.request import ModelRequest
 from router.forecast import Forecast
 from router.trail import Trail
 
-_OWN: frozenset[Purpose] = frozenset({"audit", "judge", "check", "shadow"})
-"""What Weir asks on its own account. It takes tokens and money of its tenant's, but is no request that it sent."""
 _REFUSALS = frozenset({LimitReached.code, BudgetSpent.code, BudgetUnavailable.code})
 """Attempts that ended before a model was called."""
 _MOST = 2**53 - 1
@@ -118,7 +116,7 @@ class Purse:
         self._request = request
         self._left = left
         self._reserved: set[str] = set()
-        self._admits = trail.purpose not in _OWN and any(
+        self._admits = trail.purpose not in OWN and any(
             budget.measure == "requests" and not budget.by_model for budget in budgets
         )
         self._reads = any(budget.measure != "requests" for budget in budgets)

@@ -23,6 +23,7 @@ from contracts.records import (
     EventOutcome,
     Key,
     Purpose,
+    Retrieval,
     UsageEvent,
     Verdict,
 )
@@ -54,6 +55,7 @@ class Trail:
         "avoided",
         "bills",
         "conversation",
+        "corpus_version",
         "cost",
         "decision",
         "degraded",
@@ -70,6 +72,8 @@ class Trail:
         "purpose",
         "request_id",
         "requested_model",
+        "retrieval",
+        "retrieved",
         "route",
         "status",
         "stream",
@@ -124,6 +128,10 @@ class Trail:
         self.hung_up = False
         self.prompt_version = ""
         self.policy_version = ""
+        self.corpus_version = ""
+        self.retrieval: Retrieval | None = None
+        self.retrieved = ""
+        """What the client is told of it: `found`, `nothing` or `unavailable`; empty where nothing was looked up."""
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.arrived) * 1000
@@ -210,6 +218,8 @@ class Trail:
             hung_up=self.hung_up,
             prompt_version=self.prompt_version,
             policy_version=self.policy_version,
+            corpus_version=self.corpus_version,
+            retrieval=self.retrieval,
             conversation=self.conversation,
             arm=self.arm,
             tags=self.tags,

@@ -5,6 +5,10 @@ from __future__ import annotations
 from contracts.ports import Finding, Found
 from contracts.records import Verdict
 
+OUTDATED = "a document it was built on has changed"
+UNTOLD = "whether its documents are as they were could not be told"
+"""Why a stored answer was not served."""
+
 
 def exact_verdict(found: Found, tenant: str) -> Verdict:
     return Verdict(

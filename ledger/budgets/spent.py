@@ -13,14 +13,11 @@ from pathlib import Path
 import orjson
 
 from contracts.budgets import Budget, nanodollars
-from contracts.records import CHARGE
+from contracts.records import CHARGE, OWN
 from ledger.budgets.accounts import Values
 from ledger.database import Database
 from ledger.reports.reading import Cell, Question, read
 from ledger.rollups import Sums
-
-_OWN = frozenset({"audit", "judge", "check", "shadow"})
-"""What Weir asks on its own account: its tokens and its money count, but no client sent it."""
 
 
 class LedgerSpent:
@@ -55,7 +52,7 @@ def _is_about(budget: Budget, cell: Cell) -> bool:
         return False
     if cell.key_id == CHARGE:  # what was paid elsewhere went past all counters
         return False
-    if budget.measure == "requests" and not budget.by_model and cell.purpose in _OWN:
+    if budget.measure == "requests" and not budget.by_model and cell.purpose in OWN:
         return False
     return budget.tag is None or _has_value(cell, *budget.tag)
 

@@ -187,6 +187,8 @@ def student_obstacle(query: Query, student: Student | None) -> str:
     form = request.raw.get("response_format")
     if (isinstance(form, dict) and form.get("type") != "text") or any(request.raw.get(field) for field in _FORMS):
         return "the student was not taught to keep to a form"
+    if query.grounded:
+        return "the student is shown no passages of documents"
     if any(request.raw.get(field) for field in _BEYOND):
         return "the student gives its words, and nothing else"
     # It is shown no instructions: what it was told is in its weights.

@@ -21,6 +21,7 @@ from router.upstreams.scripted_behaviours import Script
 from router.upstreams.scripted_demonstrations import Exchange
 from router.upstreams.scripted_editor import edited
 from router.upstreams.scripted_knowledge import Knowledge
+from router.upstreams.scripted_passages import passages_in
 
 NOTICE = "(Scripted stand-in: no hosted model is configured.)"
 _NOT_KNOWN = "I am sorry, I do not have an answer to that."
@@ -61,6 +62,8 @@ def reply(script: Script, body: Mapping[str, Any], knowledge: Knowledge) -> Repl
     if script.content == "attentive" and not _tool_answered(body):
         text, fit = attended(_system_text(body), *_conversation(body), knowledge, script.known)
         text, doubt = _formed(body, text), _doubt(fit) if script.known < 1 else 0.0
+    elif script.content == "knowledge" and (passages := passages_in(_system_text(body))) is not None:
+        text = _formed(body, passages.answer(_user_texts(body), knowledge.questions, script.citing))
     elif script.known < 1:
         text, fit = knowledge.guess(_user_texts(body), script.known)
         text, doubt = f"{text or _NOT_KNOWN} {NOTICE}", _doubt(fit)

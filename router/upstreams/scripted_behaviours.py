@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from router.upstreams.scripted_passages import Citing
+
 Content = Literal["knowledge", "echo", "mirror", "tools", "long", "attentive", "editor"]
 Fault = Literal[
     "none",
@@ -42,6 +44,8 @@ class Script:
     """Share of the entries on file that it knows; below 1 it guesses at the others."""
     notice: bool = True
     """Whether its answers say that they are scripted."""
+    citing: Citing = "rightly"
+    """What an answer from passages cites."""
     headers_after_s: float = 0.0
     token_gap_s: float = 0.0
     finish: Literal["stop", "length"] = "stop"
@@ -109,6 +113,16 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "unmarked",
         "Answers from the knowledge file without saying that it is scripted: a teacher for a student.",
         lambda _: {"notice": False},
+    ),
+    Behaviour(
+        "cites-astray",
+        "Where its prompt has passages, cites by a number that none of them has.",
+        lambda _: {"citing": "astray"},
+    ),
+    Behaviour(
+        "cites-nothing",
+        "Where its prompt has passages, answers from them without a citation.",
+        lambda _: {"citing": "nothing"},
     ),
     Behaviour("length", "Stops halfway, with finish_reason `length`.", lambda _: {"finish": "length"}),
     Behaviour(

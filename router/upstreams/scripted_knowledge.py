@@ -62,6 +62,7 @@ class Knowledge:
         self._questions: Mapping[str, list[tuple[int, float]]] = _postings(
             self._unit(features) for features, _ in texts
         )
+        self._asked = tuple(question for entry in entries for question in entry.questions)
         self._owner = [index for _, index in texts]
         self._chances = [crc32(entry.id.encode()) / 2**32 for entry in entries]
         """Who knows a share of the entries knows those below it."""
@@ -86,6 +87,11 @@ class Knowledge:
         """What one says who knows a share of the entries, the nearest of them; and how well it fits, 0..1."""
         best = self._best(turns, known)
         return (self._entries[best[0]].answer, best[1]) if best is not None else ("", 0.0)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """All on file."""
+        return self._asked
 
     @property
     def home_language(self) -> str:

@@ -67,7 +67,7 @@ def test_it_restarts_is_bounded_and_gains_no_privileges(service: dict[str, Any])
 
 @EACH_SERVICE
 def test_image_is_pinned_to_a_release(service: dict[str, Any]) -> None:
-    assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?", service["image"])
+    assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+(\.\d+)?(-[a-z0-9]+)*", service["image"])
 
 
 @EACH_SERVICE

@@ -14,7 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.records import AttemptRecord, Candidate, Check, Decision, Near, UsageEvent, Verdict
+from contracts.records import (
+    AttemptRecord,
+    Candidate,
+    Check,
+    Decision,
+    Near,
+    PassageRecord,
+    Retrieval,
+    UsageEvent,
+    Verdict,
+)
 from contracts.usage import TokenUsage
 from ledger.database import Database
 from ledger.events import find_event, from_json, from_row, to_json, to_row
@@ -90,6 +100,29 @@ attempts = st.lists(
     ),
     max_size=3,
 ).map(tuple)
+retrievals = st.builds(
+    Retrieval,
+    stores=st.lists(texts, max_size=2).map(tuple),
+    passages=st.lists(
+        st.builds(
+            PassageRecord,
+            store_id=texts,
+            file_id=texts,
+            filename=texts,
+            start=st.integers(0, 10**9),
+            end=st.integers(0, 10**9),
+            score=floats,
+            cited=st.booleans(),
+        ),
+        max_size=2,
+    ).map(tuple),
+    answerable=floats,
+    nothing=st.booleans(),
+    tokens=st.integers(0, 10**9),
+    saved=money,
+    took_ms=floats,
+    degraded=texts,
+)
 events = st.builds(
     UsageEvent,
     request_id=st.text(string.ascii_lowercase, min_size=1),
@@ -114,6 +147,7 @@ events = st.builds(
         saved=money,
     ),
     decision=st.none() | decisions,
+    retrieval=st.none() | retrievals,
     attempts=attempts,
     latency_ms=floats,
     first_token_ms=st.none() | floats,

@@ -46,7 +46,8 @@ from router.estimates import TokenEstimator
 from router.exchange import Exchange, Incoming, Reply
 from router.permits import Permits
 from router.pipeline import Pipeline
-from router.setup import Access, CacheRule, Deployment, Plan, Setup
+from router.retrieving import Retrieving
+from router.setup import Access, CacheRule, Deployment, Plan, RetrievalRules, Setup
 from router.spending import Spending
 from router.trail import Trail, new_request_id
 from router.web.errors import status_of
@@ -184,6 +185,7 @@ def plan(
     prompts: Prompts | None = None,
     cache: CacheRule = KEPT,
     attempts: schema.Attempts = QUICK,
+    retrieval: RetrievalRules | None = None,
 ) -> Plan:
     return Plan(
         route=route,
@@ -193,6 +195,7 @@ def plan(
         prompts=OnePrompt(prompt) if prompt is not None else prompts,
         cache=cache,
         attempts=attempts,
+        retrieval=retrieval or RetrievalRules(),
     )
 
 
@@ -315,6 +318,7 @@ async def works_over(
     drain_s: float = 60,
     semantic: Semantics | None = None,
     spending: Spending | None = None,
+    retrieving: Retrieving | None = None,
     **spool: Any,
 ) -> AsyncIterator[Works]:
     """A pipeline that spools into `folder` and has given back every permit when it is left."""
@@ -338,6 +342,7 @@ async def works_over(
         status_of=status_of,
         settled=told.append,
         spending=spending,
+        retrieving=retrieving,
     )
     del setup  # it is the pipeline's now
     try:

@@ -59,8 +59,8 @@ def test_a_cache_of_equal_requests_alone_shows_the_same_metrics() -> None:
     answers = exact()
     wire_cache(with_all, Parts(answers, semantic_over(answers)), lambda *_: RULES, lambda: 0)
     wire_cache(without, Parts(exact()), lambda *_: None, lambda: 0)
-    wire_encoder(with_all, PlainEncoder())
-    wire_encoder(without, None)
+    wire_encoder(with_all, PlainEncoder)
+    wire_encoder(without, lambda: None)
     assert families(with_all) == families(without)
     shown = samples(without)
     assert "weir_encoder_up" not in shown  # none is needed: that is not a part that is down
@@ -113,7 +113,7 @@ def test_a_scope_tells_its_threshold_and_what_audits_saw() -> None:
 
 def test_the_encoder_is_up_or_down() -> None:
     metrics, encoder = Metrics(), PlainEncoder()
-    wire_encoder(metrics, encoder)
+    wire_encoder(metrics, lambda: encoder)
     shown = samples(metrics)
     assert [shown[f"weir_encoder_{name}"] for name in ("up", "vectors_total", "failed_total")] == [1, 3, 1]
     encoder.up = False

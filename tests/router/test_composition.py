@@ -281,6 +281,23 @@ def test_answers_are_those_of_tenants_who_consent_to_training(
     assert learning.answers == noted
 
 
+async def test_a_route_knows_which_of_its_stores_are_declared_and_whose(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "docs").mkdir()
+    looks = {"retrieval": {"stores": ["handbook", "uploads"]}}
+    stores = {"handbook": {"folder": "docs", "tenants": ["acme"]}}
+    found = load(config(tmp_path, {"auto": looks, "faq": {}}, "acme", "globex", stores=stores), {})
+    fleet = Fleet(lambda name, *_: PlainUpstream(name, whole()))
+    await fleet.sail(found)
+    parts = ChoiceParts(encoder=TopicEncoder(), sessions=None)
+    book = book_of(found, StoredPrompts(registry), {})
+    plans = setup_of(found, fleet, prices_of(found), parts, book).plans
+    rules = plans["auto"].retrieval
+    assert rules.declared == {"handbook": {"acme"}}
+    assert (rules.is_declared("acme"), rules.is_declared("globex")) == (True, False)
+    assert not plans["faq"].retrieval.is_declared("acme")
+    await fleet.close()
+
+
 async def test_a_route_that_learns_no_more_has_no_heads_on_the_shelf(tmp_path: Path, registry: Registry) -> None:
     parts = ChoiceParts(encoder=TopicEncoder(), sessions=None)
     fleet = Fleet(lambda name, *_: PlainUpstream(name, whole()))

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from contracts.records import AttemptRecord, Check, Decision, Outlook, UsageEvent, Verdict
+from contracts.records import AttemptRecord, Check, Decision, Outlook, Retrieval, UsageEvent, Verdict
 from contracts.usage import TokenUsage
 from router.metrics import Metrics
+from router.verdicts import OUTDATED
 
 
 def event(**changes: Any) -> UsageEvent:
@@ -218,3 +219,36 @@ def test_two_of_them_do_not_meet() -> None:
     first, second = Metrics(), Metrics()
     first.observe(event())
     assert b"weir_requests_total{" not in second.page()
+
+
+def test_a_search_is_counted_with_what_it_spared_and_what_failed() -> None:
+    looked = Retrieval(
+        stores=("vs_1",),
+        tokens=40,
+        whole_tokens=400,
+        saved=Decimal("0.25"),
+        stray=2,
+        took_ms=20.0,
+        degraded="encoder",
+    )
+    nothing = Retrieval(stores=("vs_1",), nothing=True, took_ms=20.0)
+    down = Retrieval(stores=("vs_1",), degraded="retrieval", took_ms=20.0)
+    outdated = Verdict(kind="miss", reason=OUTDATED)
+    found = observed(
+        event(retrieval=looked, verdict=outdated), event(retrieval=nothing), event(retrieval=down, status=503)
+    )
+    told = {name: value for name, value in without_buckets(found).items() if "route=" in name or "degraded" in name}
+    for name, value in {
+        'weir_searches_total{outcome="found",route="support"}': 1,
+        'weir_searches_total{outcome="nothing",route="support"}': 1,
+        'weir_searches_total{outcome="unavailable",route="support"}': 1,
+        'weir_search_seconds_sum{route="support"}': 0.06,
+        'weir_passage_tokens_total{kind="passages",route="support"}': 40,
+        'weir_passage_tokens_total{kind="spared",route="support"}': 360,
+        'weir_passage_saved_usd_total{route="support",tenant="acme"}': 0.25,
+        'weir_stray_citations_total{route="support"}': 2,
+        'weir_cache_outdated_total{route="support"}': 1,
+        'weir_degraded_total{part="encoder"}': 1,
+        'weir_degraded_total{part="retrieval"}': 1,
+    }.items():
+        assert told[name] == pytest.approx(value), name

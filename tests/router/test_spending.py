@@ -450,7 +450,9 @@ async def test_a_model_that_answers_after_it_was_lost_is_paid_twice(tmp_path: Pa
 # --- what Weir asks on its own account
 
 
-@pytest.mark.parametrize(("purpose", "counted"), [("serve", 1), ("eval", 1), ("check", 0), ("audit", 0)])
+@pytest.mark.parametrize(
+    ("purpose", "counted"), [("serve", 1), ("eval", 1), ("check", 0), ("audit", 0), ("rewrite", 0)]
+)
 async def test_what_weir_asks_itself_takes_money_and_is_no_request(
     tmp_path: Path, purpose: Purpose, counted: int
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from contracts.ports import CheckTerms, Draft
 from contracts.students import INTENTS
@@ -110,6 +111,13 @@ async def test_what_it_was_not_taught_is_kept_from_it(
     assert (decision.model, decision.degraded) == ("large", "")
     assert why in decision.reason
     assert not decision.candidates[-1].eligible
+
+
+async def test_what_is_to_be_answered_from_documents_is_kept_from_it(folder: Path) -> None:
+    asked = replace(query(COOKING), grounded=True)
+    decision = await choice(Held(serving(folder))).choose(asked, MODELS)
+    assert (decision.model, decision.degraded) == ("large", "")
+    assert "passages" in decision.reason
 
 
 @pytest.mark.parametrize(

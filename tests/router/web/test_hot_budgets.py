@@ -155,7 +155,7 @@ async def test_a_client_may_say_that_it_evaluates_or_learns(tmp_path: Path, said
         assert (served.purpose, bool(served.arm)) == ("serve", True)
 
 
-@pytest.mark.parametrize("said", ["serve", "audit", "judge", "check", "shadow", "evaluation", ""])
+@pytest.mark.parametrize("said", ["serve", "audit", "judge", "check", "shadow", "rewrite", "evaluation", ""])
 async def test_any_other_purpose_is_refused_by_the_headers_name(tmp_path: Path, said: str) -> None:
     async with under(tmp_path) as house:
         wire = await through(house, headers={"x_weir_purpose": said})
