@@ -24,11 +24,22 @@ class ToolCall(Struct, frozen=True):
     arguments: str
 
 
+class Citation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A passage that an answer points to. `mark` is what stands for it in brackets; `text` is as much of it as the
+    target quotes: in an eval, a Weir quotes all."""
+
+    mark: str
+    filename: str
+    file_id: str = ""
+    text: str = ""
+
+
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a target answered to a case. `model` is what the target says answered."""
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    citations: tuple[Citation, ...] = ()
     finish: str = ""
     model: str = ""
     prompt_tokens: int = 0

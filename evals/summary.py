@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from contracts.money import ZERO
 from evals.records import Manifest, Row
+from evals.refusing import Refusing, refusing
+from evals.refusing import told as refusals_told
 from evals.run_folder import Run
 from evals.statistics.interval import Interval, Rate
 
@@ -57,6 +59,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     overall: Figures
     segments: Sequence[Figures]
     groups: Mapping[str, Sequence[Figures]]
+    refusing: Mapping[str, Refusing] = {}
+    """By each scorer of refusals."""
     notes: Sequence[str] = ()
     level: float = LEVEL
     """Of all its intervals."""
@@ -76,13 +80,15 @@ def summarise(run: Run, level: float = LEVEL) -> Summary:
     by_segment: dict[str, list[Row]] = defaultdict(list)
     for row in run.rows:
         by_segment[row.segment].append(row)
+    refused = refusing(run, level)
     return Summary(
         manifest=run.manifest,
         complete=run.complete,
         overall=teller.figures("all", run.rows),
         segments=[teller.figures(name, rows) for name, rows in by_segment.items()],
         groups={field: teller.groups(run, field) for field in run.manifest.groups},
-        notes=_notes(run, teller),
+        refusing=refused,
+        notes=[*_notes(run, teller), *(line for name, one in refused.items() for line in refusals_told(name, one))],
         level=level,
     )
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from evals.comparison import Comparison
 from evals.findings import Finding
 from evals.gating.bounds import Bound, exactly
-from evals.gating.rules import CostRule, GroupRule, LatencyRule, QualityRule, Rules, SegmentsRule
+from evals.gating.rules import CostRule, GroupRule, LatencyRule, QualityRule, Rules, ScorerRule, SegmentsRule
 from evals.gating.verdict import ALL_CASES, Check
 from evals.records import Manifest, Outcome
 from evals.statistics.interval import Interval, Rate
@@ -26,6 +26,7 @@ from evals.verdicts import BETTER, NOT_WORSE
 _UNPRICED = "The cost is not known: give the target's models a price, or delete the rule."
 _SILENT = "No latency is known: no answer came, or only in batches, which nobody waits for."
 _UNSCORED = "No answer was scored."
+_UNTOLD = "No scorer of this run has such a rate. Mend the rule or the suite."
 _NOTHING = "This run has nothing that the rule is about. Mend the rule, or delete it."
 
 Beside = Comparison | str
@@ -46,6 +47,8 @@ def checks_of(rules: Rules, summary: Summary, beside: Beside) -> Iterator[Check]
         )
     if rules.quality is not None:
         yield from _quality(rules.quality, sure, summary, beside)
+    for name, scorer in rules.scorers.items():
+        yield from _scorer(name, scorer, sure, summary)
     if rules.segments is not None:
         yield from _floors(rules.segments.floors, sure, summary)
         if rules.segments.floor is not None:
@@ -89,6 +92,19 @@ def _quality(rule: QualityRule, sure: bool, summary: Summary, beside: Beside) ->
     if rule.need is not None:
         margin = summary.manifest.margin if rule.margin is None else rule.margin
         yield _needed(rule.need, margin, beside)
+
+
+def _scorer(name: str, rule: ScorerRule, sure: bool, summary: Summary) -> Iterator[Check]:
+    refused = summary.refusing.get(name)
+    bounds = {
+        "least": (rule.least, summary.overall.corrected.get(name) or summary.overall.scores.get(name)),
+        "least_precision": (rule.least_precision, refused.precision if refused else None),
+        "least_recall": (rule.least_recall, refused.recall if refused else None),
+    }
+    for what, (limit, rate) in bounds.items():
+        if limit is not None:
+            bound = Bound(rule=f"scorers.{what}", side="at least", unit="share", limit=limit, sure=sure, about=name)
+            yield bound.untold(_UNTOLD) if rate is None else bound.check(rate)
 
 
 def _needed(need: str, margin: float, beside: Beside) -> Check:

@@ -2,6 +2,7 @@
 
     sure: false
     quality: {need: not_worse, margin: 0.02, least: 0.8}
+    scorers: {grounded: {least: 0.9}, refusal: {least_precision: 0.8, least_recall: 0.9}}
     segments: {floor: 0.6, floors: {out_of_scope: 0.9}, most_fall: 0.2, at_least_cases: 5}
     groups: {lang: {most_gap: 0.1, at_least_cases: 20}}
     cost: {most_usd_per_answer: 0.01, most_ratio: 1.2}
@@ -74,6 +75,17 @@ class QualityRule(_Rule):
         return self
 
 
+class ScorerRule(_Rule):
+    """The least rate of a scorer, be it the one that stands for quality or not.
+
+    `least_precision` and `least_recall` are of one that judges refusals.
+    """
+
+    least: Share | None = None
+    least_precision: Share | None = None
+    least_recall: Share | None = None
+
+
 class SegmentsRule(_Rule):
     """`floor` and `most_fall` hold for each segment of `at_least_cases`; a named floor holds whatever its size."""
 
@@ -126,6 +138,7 @@ class Rules(_Rule):
     beside = frozenset({"sure"})
     sure: bool = False
     quality: QualityRule | None = None
+    scorers: Mapping[str, ScorerRule] = Field(default_factory=dict)
     segments: SegmentsRule | None = None
     groups: Mapping[str, GroupRule] = Field(default_factory=dict)
     cost: CostRule | None = None

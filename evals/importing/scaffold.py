@@ -56,7 +56,9 @@ revision: "1"
 #   json_fields     expected.fields, the values that a JSON answer must have: the share of them
 #   tool_call       expected.tool_call {{name, arguments}}, or tool_calls, a list; null where nothing may be called
 #   similarity      expected.reference: how near in meaning; at_least: 0.8 (needs the encoder: weir encoder build)
-#   grounded        documents: the share of sentences that the passages support
+#   grounded        documents: the share of sentences that the passages support; against: citations for those cited
+#   citations       expected.documents, names of files that a Weir should cite; of: recall, precision or both
+#   refusal         expected.refuse: true where a good answer says that it does not know
 #   judge           a model: gpt-5.1, and a rubric here or in expected.rubric; weir eval calibrate tells its errors
 #   pairwise        a model: which is better, this answer or another run's (--against DIR)
 scorers:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from evals.scorers.choice import Choice, ChoiceSettings
+from evals.scorers.citations import Citations, CitationsSettings
 from evals.scorers.contains_facts import ContainsFacts, ContainsFactsSettings
 from evals.scorers.exact import Exact, ExactSettings
 from evals.scorers.grounded import Grounded, GroundedSettings
@@ -17,6 +18,7 @@ from evals.scorers.normalised import Normalised, NormalisedSettings
 from evals.scorers.numeric import Numeric, NumericSettings
 from evals.scorers.pairwise import Pairwise, PairwiseSettings
 from evals.scorers.port import Instruments, Scorer
+from evals.scorers.refusal import Refusal, RefusalSettings
 from evals.scorers.regex import Regex, RegexSettings
 from evals.scorers.similarity import Similarity, SimilaritySettings
 from evals.scorers.tool_call import ToolCalls, ToolCallSettings
@@ -33,6 +35,8 @@ ScorerSettings: TypeAlias = Annotated[
     | ContainsFactsSettings
     | SimilaritySettings
     | GroundedSettings
+    | CitationsSettings
+    | RefusalSettings
     | RubricSettings
     | PairwiseSettings,
     Field(discriminator="kind"),
@@ -50,6 +54,8 @@ _SCORERS: dict[type[Any], Any] = {
     ContainsFactsSettings: ContainsFacts,
     SimilaritySettings: Similarity,
     GroundedSettings: Grounded,
+    CitationsSettings: Citations,
+    RefusalSettings: Refusal,
     RubricSettings: Judge,
     PairwiseSettings: Pairwise,
 }

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from evals.scorers.normalised import unaccented
-from evals.scorers.wording import AMBIGUOUS, CALENDAR, COURTESY, FUNCTION_WORDS, NEGATIONS, REFUSAL, SPELLED, UNITS
+from evals.scorers.wording import (
+    AMBIGUOUS,
+    CALENDAR,
+    COURTESY,
+    FUNCTION_WORDS,
+    NEGATIONS,
+    REFUSAL,
+    SPELLED,
+    UNANSWERED,
+    UNITS,
+)
 
 _SHORTEST = 3
 """Letters of a word that says something by itself; shorter ones are function words nearly always."""
@@ -78,8 +88,16 @@ class Claim:
             return True
         if self.figures:
             return False
-        if self.text.endswith((":", "：")) or REFUSAL.search(self.text):
-            return True
+        return self.text.endswith((":", "：")) or self.refuses or self.courteous
+
+    @property
+    def refuses(self) -> bool:
+        """It says that the speaker cannot answer, or that nothing was found."""
+        return bool(REFUSAL.search(self.text) or UNANSWERED.search(self.text))
+
+    @property
+    def courteous(self) -> bool:
+        """A greeting, thanks or an offer, and nothing else."""
         return all(word in COURTESY for word in self.words)
 
 

@@ -1,4 +1,7 @@
-"""`grounded`: the share of an answer's sentences that the case's passages support.
+"""`grounded`: the share of an answer's sentences that the case's passages support, or those that the answer cites.
+
+With `against: citations` the passages are the ones that a target looked up by itself and that its answer cites. An
+answer that claims something and cites nothing has then no sentence that is supported.
 
 A sentence is supported where enough of its words are found in the passages, each of its numbers, dates, amounts,
 addresses and names is, and the passages' nearest sentences do not deny what it affirms or the other way round.
@@ -23,8 +26,8 @@ from evals.scorers.claims import Claim, alike, claims_in, named
 from evals.scorers.exact import quoted
 from evals.scorers.port import Instruments, Settings
 
-_REVISION = 1
-_COVERAGE = 0.6
+_REVISION = 2
+COVERAGE = 0.6
 """Share of a sentence's words: the highest that gets all of the hand-written `TUNED` pairs of the test right."""
 _NEAR = 0.75
 """A passage's sentence is among the nearest with so many of the words that the nearest has."""
@@ -36,10 +39,12 @@ _NAMED = 5
 
 class GroundedSettings(Settings):
     kind: Literal["grounded"] = "grounded"
-    coverage: float = Field(_COVERAGE, gt=0, le=1)
+    coverage: float = Field(COVERAGE, gt=0, le=1)
     """Share of a sentence's words that the passages must have."""
     at_least: float | None = Field(None, gt=0, le=1)
     """Score 1 from this share of sentences on, and 0 below; left out, the share is the score."""
+    against: Literal["documents", "citations"] = "documents"
+    """The passages: those of the case, or those that the answer cites."""
     check_citations: bool = False
     """A sentence with marks such as [1] must be supported by the passages that they name, by id or by place."""
 
@@ -55,14 +60,19 @@ class Grounded:
         self._settings = settings
 
     def lacks(self, case: Case) -> str:
-        return "" if case.documents else "`documents`"
+        return "" if case.documents or self._cited else "`documents`"
+
+    @property
+    def _cited(self) -> bool:
+        return self._settings.against == "citations"
 
     async def score(self, case: Case, answer: Answer) -> Score:
         if not answer.text.strip():
             return Score(value=0, why="says nothing")
         claims = [claim for claim in claims_in(answer.text) if not claim.empty]
-        passages = {document.id: claims_in(document.text) for document in case.documents}
-        faults = [(claim, fault) for claim in claims if (fault := self._fault(claim, passages, case.documents))]
+        documents = cited_in(answer) if self._cited else case.documents
+        passages = {document.id: claims_in(document.text) for document in documents}
+        faults = [(claim, fault) for claim in claims if (fault := self._fault(claim, passages, documents))]
         share = 1 - len(faults) / len(claims) if claims else 1.0
         why = f"{quoted(faults[0][0].text)}: {faults[0][1]}" if faults else ""
         if self._settings.at_least is None:
@@ -72,6 +82,8 @@ class Grounded:
 
     def _fault(self, claim: Claim, passages: dict[str, list[Claim]], documents: Sequence[Document]) -> str:
         """Why a sentence is not supported; empty where it is."""
+        if not documents:
+            return "the answer cites no passage"
         if not (self._settings.check_citations and claim.cited):
             return unsupported(
                 claim, [said for passage in passages.values() for said in passage], self._settings.coverage
@@ -82,6 +94,11 @@ class Grounded:
         said = [sentence for document in dict.fromkeys(cited) for sentence in passages[document]]
         fault = unsupported(claim, said, self._settings.coverage)
         return fault and f"{fault} in what it cites"
+
+
+def cited_in(answer: Answer) -> tuple[Document, ...]:
+    """The passages that it cites, each under its mark."""
+    return tuple(Document(citation.mark, citation.text) for citation in answer.citations)
 
 
 def unsupported(claim: Claim, said: Sequence[Claim], coverage: float) -> str:

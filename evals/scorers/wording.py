@@ -38,15 +38,42 @@ COURTESY = frozenset(_POLITE.split())
 """Of greetings, thanks and offers. A sentence of nothing else makes no claim."""
 
 REFUSAL = re.compile(
-    r"^\W*(?:(?:i['’]?m\s+)?(?:sorry|afraid|unfortunately)\W+(?:but\s+)?(?:that\s+)?)?(?:i|we)\s+"
-    r"(?:can['’]?t|cannot|could\s?n['’]?t|could\s+not|do\s?n['’]?t|do\s+not|did\s?n['’]?t|am\s+not|are\s+not|(?:a|was)m?\s+unable)\s+"
+    r"^\W*(?:(?:i(?:['’]?m|\s+am)\s+)?(?:sorry|afraid|unfortunately)\W+(?:but\s+)?(?:that\s+)?)?(?:i|we)\s+"
+    r"(?:can['’]?t|cannot|could\s?n['’]?t|could\s+not|do\s?n['’]?t|do\s+not|did\s?n['’]?t|did\s+not|am\s+not|are\s+not|(?:a|was)m?\s+unable)\s+"
     r"(?:(?:currently|really|actually)\s+)?(?:help|assist|answer|find|know|have|see|say|tell|able|sure|allowed|advise|provide)\b"
     r"(?!.*\b(?:but|however|though)\b)"
-    r"|^\W*(?:lo\s+siento\W+(?:pero\s+)?)?no\s+(?:puedo|podemos|s[eé]|sabemos|tengo|tenemos|encuentro|encontr[eé]|dispongo)\b"
+    r"|^\W*(?:lo\s+siento\W+(?:pero\s+)?)?no\s+(?:puedo|podemos|sé|"
+    r"se(?=\s+(?:la|el|si|qu[eé]|c[oó]mo|nada|eso)\b|\W*$)|sabemos|tengo|tenemos|encuentro|encontr[eé]|dispongo)\b"
     r"(?!.*\b(?:pero|sin\s+embargo)\b)",
     re.IGNORECASE | re.DOTALL,
 )
 """A sentence that says what the speaker cannot do or does not know, and goes on to nothing else."""
+
+_SOURCES = (
+    r"(?:documents?|passages?|sources?|articles?|pages?|texts?|context|materials?|information|knowledge\s+base)"
+)
+_FUENTES = r"(?:documentos?|pasajes?|fuentes?|art[ií]culos?|p[aá]ginas?|textos?|contexto|informaci[oó]n)"
+UNANSWERED = re.compile(
+    rf"\b(?:i|we)(?:['’]ve|\s+have)?\s+found\s+(?:nothing|no\s+\w+)\b"
+    rf"|\b(?:i|we)\s+have\s+no\s+(?:\w+\s+)?(?:information|answer|details?)\b"
+    rf"|\b(?:nothing|no\s+(?:\w+\s+)?(?:information|answer|mention|details?|{_SOURCES}))\b[^.!?]{{0,60}}"
+    rf"\b(?:found|given|available|provided)\b"
+    rf"|\bthere(?:['’]s|\s+(?:is|are|was))\s+(?:nothing|no\s+(?:\w+\s+)?(?:information|answer|mention|details?))\b"
+    rf"|\b{_SOURCES}\b[^.!?,;]{{0,40}}\b(?:do(?:es)?|did)(?:\s+not|n['’]t)\s+"
+    rf"(?:\w+\s+)?(?:say|mention|contain|cover|answer|hold|tell|include|state|specify|address|describe|provide|give)\b"
+    rf"|\b{_SOURCES}\b[^.!?,;]{{0,40}}\b(?:say|contain|hold|have|give|make|mention)s?\s+(?:nothing|no)\b"
+    rf"|\b(?:is|are|was)(?:\s+not|n['’]t)\s+(?:\w+\s+)?"
+    rf"(?:mentioned|covered|stated|answered|described|specified|found|said)\b[^.!?,;]{{0,30}}\b{_SOURCES}\b"
+    rf"|\bno\s+(?:he|hemos|se\s+ha|se\s+han)\s+(?:encontrado|hallado)\b|\bno\s+(?:encontr[eé]|encontramos|hall[eé])\b"
+    rf"|\bno\s+hay\s+(?:nada|ning[uú]na?\s+\w+|informaci[oó]n|respuesta)\b"
+    rf"|\b{_FUENTES}\b[^.!?,;]{{0,40}}\bno\s+(?:\w+\s+)?"
+    rf"(?:dicen?|mencionan?|contienen?|responden?|incluyen?|indican?|explican?|tratan?)\b"
+    rf"|\bno\s+(?:se\s+)?(?:menciona|indica|dice|explica|aparece|encuentra|figura)n?\b[^.!?,;]{{0,40}}\b{_FUENTES}\b"
+    r"|\b(?:ich\s+habe|habe\s+ich)\b[^.!?]{0,60}\b(?:nichts|keine?n?)\b[^.!?]{0,40}\bgefunden\b"
+    r"|\bje\s+n['’]ai\s+(?:rien|pas)\s+trouv[eé]\b",
+    re.IGNORECASE,
+)
+"""A sentence that says that nothing was found, or that sources do not hold what was asked for."""
 
 SPELLED = {
     word: str(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 from msgspec.structs import replace
 
 from contracts.usage import TokenUsage, reported_usage
-from evals.records import UPSTREAM, Answer, ToolCall
+from evals.records import UPSTREAM, Answer, Citation, ToolCall
 from evals.targets.port import TargetFailure
 from evals.targets.refusals import failure_of
 from router.replay import objects_in
@@ -21,6 +22,8 @@ EVIDENCE = "x-weir-"
 """What the headers begin with in which a Weir tells how an answer came to be."""
 _ELSEWHERE = frozenset({"cost", "model"})
 """Those that have a field of their own."""
+
+_NUMBER = re.compile(r"\d+")
 
 Bill = Callable[[str, TokenUsage], Decimal | None]
 """What an answer of a model with this usage costs; None where nobody knows."""
@@ -62,6 +65,7 @@ def answer_in(
     return Answer(
         text=_text(message.get("content")) or _text(message.get("refusal")),
         tool_calls=tuple(_calls(message)),
+        citations=tuple(_citations(message)),
         finish=finish if isinstance(finish, str) else "",
         model=answered,
         prompt_tokens=usage.prompt if usage else 0,
@@ -101,6 +105,23 @@ def _calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
         arguments = function.get("arguments", "")
         written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
         yield ToolCall(name=str(function.get("name", "")), arguments=written)
+
+
+def _citations(message: Mapping[str, Any]) -> Iterator[Citation]:
+    """Each mark once, in the order of the answer. A Weir numbers what it cites; others have a mark of their own."""
+    seen = set()
+    for annotation in objects_in(message.get("annotations")):
+        cited = annotation.get("file_citation")
+        if not isinstance(cited, dict):
+            continue
+        text = str(annotation.get("text", ""))
+        number = cited.get("number")
+        found = _NUMBER.findall(text)
+        mark = str(number) if type(number) is int else found[0] if len(found) == 1 else text.strip("[]【】 ")
+        if mark not in seen:
+            seen.add(mark)
+            told = {name: str(cited.get(name) or "") for name in ("filename", "file_id", "quote")}
+            yield Citation(mark=mark, filename=told["filename"], file_id=told["file_id"], text=told["quote"])
 
 
 def _evidence(headers: Mapping[str, str], said: object, answered: str) -> Iterator[tuple[str, str]]:

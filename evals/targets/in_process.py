@@ -28,6 +28,7 @@ from contracts.records import UNPRICED, Decision, Endpoint, Key, Purpose
 from evals.cases import canonical
 from evals.records import Answer
 from evals.targets.answers import answer_in, request_of
+from evals.targets.corpora import await_step, copy_corpora, corpora_version, searching
 from evals.targets.port import Price, TargetFailure
 from evals.targets.prices import RoutePrice, TariffPrice
 from evals.targets.prompts import PromptFile, Replacement, booked
@@ -99,7 +100,7 @@ class InProcessTarget:
         book = book_of(loaded, StoredPrompts(registry), replaced)
         self._pinned = {name: book.now(name).production for name in loaded.prompts}
         self._version = self._versioned(loaded, registry)
-        self._loaded = _frozen(loaded, self._version)
+        self._loaded = _frozen(loaded, self._version, self._model)
         self._house: House | None = None
 
     @property
@@ -224,6 +225,8 @@ class InProcessTarget:
             {name: prompt.version for name, prompt in self._pinned.items()},
             registry.revision(),
         ]
+        if version := corpora_version(loaded, self._model, self._state):
+            said.append(version)
         return hashlib.blake2b(canonical(said), digest_size=8).hexdigest()
 
     def _check_prompts(self, loaded: Loaded) -> None:
@@ -247,6 +250,7 @@ class InProcessTarget:
         for name in ("spool", "weir.db", "registry"):
             if (self._state / name).exists():
                 (own / name).symlink_to((self._state / name).resolve())
+        copy_corpora(self._state, own)
         # Under a name of its own, the audit log does not take it for a change of the server's configuration.
         path = Path(f"{self._path} (weir eval)")
         return House(self._loaded, path, state=own, bound_to="127.0.0.1", pinned=self._pinned)
@@ -275,10 +279,15 @@ class InProcessTarget:
         if self._model and self._model not in dict(setup.names(self._key)):
             raise self._unknown(self._model)
         route = self._loaded.config.routes.get(self._model)
-        if house.encoder is None or route is None or isinstance(route.policy, FixedPolicy):
+        if route is None or (route.retrieval is None and isinstance(route.policy, FixedPolicy)):
             return
+        await self._encoder_up(house)  # before, a learned route would decide, and search, without what it needs
+        if route.retrieval is not None:
+            await await_step(house, self._loaded, self._tenant)
+
+    async def _encoder_up(self, house: House) -> None:
         until = time.monotonic() + _ENCODER_S
-        while not house.encoder.up:  # before it is, a learned route would decide without what it learned
+        while house.encoder is not None and not house.encoder.up:
             if time.monotonic() > until:
                 raise _fatal("cannot_start", f"The encoder was not ready within {_ENCODER_S:g} seconds.")
             await asyncio.sleep(_LOOK_S)
@@ -292,12 +301,13 @@ class InProcessTarget:
         )
 
 
-def _frozen(loaded: Loaded, version: str) -> Loaded:
-    """The configuration sharing no cache, deleting no events, and taking nothing up."""
+def _frozen(loaded: Loaded, version: str, model: str) -> Loaded:
+    """The configuration sharing no cache, deleting no events, taking nothing up, with the stores of one route."""
     config = loaded.config
     changed = {
         "cache": config.cache.model_copy(update={"shared": None, "warm_start": False}),
         "ledger": config.ledger.model_copy(update={"keep_events_days": None}),
+        **searching(loaded, model),
         "server": config.server.model_copy(update={"reload_seconds": _NEVER_S}),
     }
     return replace(loaded, config=config.model_copy(update=changed), digest=version)

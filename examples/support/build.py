@@ -1,4 +1,4 @@
-"""Makes what can be made of the hand-written files: knowledge.jsonl, log.jsonl and suite/cases.jsonl.
+"""Makes what can be made of the hand-written files: knowledge.jsonl, log.jsonl and the cases of both suites.
 
     python examples/support/build.py            # writes them beside this file
     python examples/support/build.py --out DIR  # somewhere else
@@ -61,6 +61,11 @@ CLIENT_PROMPT = {
     "content": "You are the voice of the Tolvana app. Answer in one or two short sentences that can be read aloud.",
 }
 """What the app, which talks to the route `auto`, sends along."""
+
+UNANSWERABLE = ("out_of_scope", "adversarial")
+"""Kinds of questions that no help page answers. What is ambiguous may well be answered."""
+HARD_OF_A_KIND = 2
+"""Hard questions of each other kind in the suite about the help pages."""
 
 Row = dict[str, Any]
 Item = TypeVar("Item")
@@ -203,6 +208,43 @@ def cases(sources: Sources) -> list[Row]:
     return made
 
 
+def help_cases(sources: Sources) -> list[Row]:
+    """The suite about answers from the help pages: each intent in an unseen wording, some hard questions, and all
+    that no page answers."""
+    made = []
+    seen: set[tuple[str, str]] = set()
+    for row in sources.unseen:
+        intent, lang = row.get("intent", ""), row["lang"]
+        if not intent or (intent, lang) in seen:
+            continue
+        pages = sources.by_name[intent]["documents"]
+        if lang == "en" or any(page.startswith("es-") for page in pages):
+            seen.add((intent, lang))
+            expected = {"documents": ["|".join(pages)], "refuse": False}
+            made.append(_help_case(f"{intent}-{lang}", row, "everyday", intent, expected))
+    numbers: Counter[str] = Counter()
+    for row in [*sources.hard, *(row for row in sources.unseen if row.get("kind") in UNANSWERABLE)]:
+        kind = row["kind"]
+        numbers[kind] += 1
+        name = f"{kind}-{numbers[kind]}"
+        if kind in UNANSWERABLE:
+            made.append(_help_case(name, row, kind, name, {"refuse": True}))
+        elif "documents" in row and numbers[kind] <= HARD_OF_A_KIND:
+            made.append(_help_case(name, row, "hard", name, {"documents": row["documents"], "refuse": False}))
+    return made
+
+
+def _help_case(name: str, row: Row, segment: str, cluster: str, expected: Row) -> Row:
+    return {
+        "id": name,
+        "messages": [{"role": "user", "content": row["text"]}],
+        "expected": expected,
+        "segment": segment,
+        "cluster": cluster,
+        "metadata": {"lang": row["lang"]},
+    }
+
+
 class Traffic:
     """Two weeks of visits."""
 
@@ -342,6 +384,7 @@ def main() -> None:
     sources = Sources.read(HERE)
     _write(out / "knowledge.jsonl", knowledge(sources))
     _write(out / "suite" / "cases.jsonl", cases(sources))
+    _write(out / "suite-help" / "cases.jsonl", help_cases(sources))
     _write(out / "log.jsonl", Traffic(sources, Chance(SEED)).log())
 
 

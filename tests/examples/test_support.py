@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 import yaml
 
+from evals.gating.rules import read_rules
 from evals.scorers.contains_facts import Fact
 from evals.suite import read_suite
 from router.config.schema import Config, ScriptedUpstream
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "examples/support"
-GENERATED = ("knowledge.jsonl", "log.jsonl", "suite/cases.jsonl")
+GENERATED = ("knowledge.jsonl", "log.jsonl", "suite/cases.jsonl", "suite-help/cases.jsonl")
 HARD_KINDS = {
     "multi_hop",
     "comparison",
@@ -52,6 +53,7 @@ def rows(name: str) -> list[Row]:
 INTENTS, FOLLOWUPS, HARD = rows("intents.jsonl"), rows("followups.jsonl"), rows("hard.jsonl")
 LOG, KNOWLEDGE = rows("log.jsonl"), rows("knowledge.jsonl")
 SUITE = read_suite(SUPPORT / "suite")
+HELP = read_suite(SUPPORT / "suite-help")
 DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in (SUPPORT / "documents").glob("*.md")}
 BY_INTENT = {row["intent"]: row for row in INTENTS}
 
@@ -310,8 +312,8 @@ def config() -> Config:
 
 def test_the_configuration_is_valid_and_its_files_are_there() -> None:
     weir = config()
-    assert {"support", "auto"} < weir.routes.keys()
-    assert len(weir.routes) == 3
+    assert {"support", "auto", "help"} < weir.routes.keys()
+    assert len(weir.routes) == 4
     assert all((SUPPORT / prompt.file).is_file() for prompt in weir.prompts.values())
     scripted = [upstream for upstream in weir.upstreams.values() if isinstance(upstream, ScriptedUpstream)]
     assert [upstream.knowledge for upstream in scripted] == ["knowledge.jsonl"]
@@ -328,7 +330,7 @@ def test_the_log_asks_only_what_its_tenant_may() -> None:
     for row in LOG:
         allowed = weir.tenants[row["tenant"]].routes or weir.routes.keys()
         assert row["route"] in allowed
-    assert {row["route"] for row in LOG} == weir.routes.keys()
+    assert {row["route"] for row in LOG} == weir.routes.keys() - {"help"}
     assert weir.tenants["acme"].routes is None
     assert set(weir.tenants["globex"].routes or ()) < weir.routes.keys()
 
@@ -346,3 +348,31 @@ def test_no_other_company_is_named() -> None:
         r"\b(Amazon|Google|Apple|PayPal|Visa|Mastercard|FedEx|UPS|USPS|DHL|Keurig|Nespresso|Starbucks|OpenAI)\b"
     )
     assert [text[:80] for text in texts if re.search(brands, text)] == []
+
+
+# Answers from the help pages
+
+
+def test_each_tenant_has_its_own_store_of_the_help_pages() -> None:
+    weir = config()
+    assert set(weir.stores["help"].tenants) == weir.tenants.keys()
+    assert (SUPPORT / weir.stores["help"].folder).samefile(SUPPORT / "documents")
+    assert weir.routes["help"].retrieval is not None
+    assert weir.routes["help"].retrieval.stores == ("help",)
+
+
+def test_the_suite_about_help_pages_asks_what_they_answer_and_what_they_do_not() -> None:
+    refused = [case for case in HELP.cases if case.expected["refuse"]]
+    expected = [pages for case in HELP.cases for pages in case.expected.get("documents", ())]
+    cited = {page for pages in expected for page in pages.split("|")}
+    assert cited <= DOCUMENTS.keys()
+    assert len(cited) > 35
+    assert len(HELP.cases) - len(refused) >= 40
+    assert len(refused) >= 20
+    assert all(("documents" in case.expected) != case.expected["refuse"] for case in HELP.cases)
+    assert {case.segment for case in refused} == {"out_of_scope", "adversarial"}
+
+
+def test_the_gate_about_help_pages_is_one_and_knows_its_scorers() -> None:
+    rules = read_rules(SUPPORT / "gate-help.yaml")
+    assert rules.scorers.keys() <= {scorer.called for scorer in HELP.scorers}

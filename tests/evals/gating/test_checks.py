@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from evals.gating.checks import difference
 from evals.gating.verdict import Verdict
 from evals.records import ScorerFacts
+from evals.refusing import Refusing
 from evals.statistics.interval import Interval
 from evals.verdicts import BETTER, NOT_ENOUGH, NOT_WORSE, WORSE
 from tests.evals.gating.made import (
@@ -46,6 +47,28 @@ def test_a_floor_is_held_against_the_estimate_or_the_sure_end(least: float, sure
 def test_a_corrected_rate_counts_and_not_the_raw_one() -> None:
     overall = figures("all", 0.9, corrected={"facts": rate(0.6)})
     assert only(held({"quality": {"least": 0.7}}, summary(overall))).value == 0.6
+
+
+def test_any_scorer_has_a_floor_and_refusals_two_more() -> None:
+    overall = figures("all", None, scores={"facts": rate(0.8), "refusal": rate(0.9)})
+    refused = {"refusal": Refusing(precision=rate(0.7, 0.5, 0.9), recall=None)}
+    rules = {
+        "refusal": {"least": 0.9, "least_precision": 0.7, "least_recall": 0.1},
+        "facts": {"least": 0.81, "least_precision": 0},
+        "gone": {"least": 0},
+    }
+    verdict = held({"scorers": rules}, summary(overall, refusing=refused))
+    assert set(outcome(verdict)) == {
+        ("scorers.least", "refusal", True),
+        ("scorers.least_precision", "refusal", True),
+        ("scorers.least_recall", "refusal", False),
+        ("scorers.least", "facts", False),
+        ("scorers.least_precision", "facts", False),
+        ("scorers.least", "gone", False),
+    }
+    rule = {"scorers": {"refusal": {"least_precision": 0.6}}}
+    assert only(held(rule, summary(overall, refusing=refused))).passed
+    assert not only(held({**rule, "sure": True}, summary(overall, refusing=refused))).passed
 
 
 @pytest.mark.parametrize(

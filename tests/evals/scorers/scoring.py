@@ -11,7 +11,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from evals.cases import Case, Document
-from evals.records import Answer, Score, ToolCall
+from evals.records import Answer, Citation, Score, ToolCall
 from evals.scorers.catalogue import SETTINGS, scorer_of
 from evals.scorers.port import Instruments, Scorer
 
@@ -58,12 +58,24 @@ def scored(
     *,
     calls: Sequence[tuple[str, str]] = (),
     documents: Sequence[str] = (),
+    cites: Sequence[tuple[str, str, str]] = (),
+    evidence: Mapping[str, str] | None = None,
+    tokens: int = 1,
     **options: Any,
 ) -> Score:
-    """The score of an answer; that it can be judged at all, and that a reason goes with a fault, is seen to."""
+    """The score of an answer; that it can be judged at all, and that a reason goes with a fault, is seen to.
+
+    `cites` has a mark, a file's name and a passage for each citation.
+    """
     asked, judge = case(expected, documents), scorer(kind, **options)
     assert judge.lacks(asked) == ""
-    answer = Answer(text=text, tool_calls=tuple(ToolCall(name, arguments) for name, arguments in calls))
+    answer = Answer(
+        text=text,
+        tool_calls=tuple(ToolCall(name, arguments) for name, arguments in calls),
+        citations=tuple(Citation(mark=mark, filename=name, text=passage) for mark, name, passage in cites),
+        evidence=evidence or {},
+        completion_tokens=tokens,
+    )
     score = asyncio.run(judge.score(asked, answer))
     assert 0 <= score.value <= 1
     assert not judge.binary or score.value in (0, 1)

@@ -108,3 +108,20 @@ def test_a_passage_supports_itself(passages: list[str]) -> None:
 def test_a_number_that_is_nowhere_is_never_supported(number: int) -> None:
     known = {45, 40, 24, 20, 2, 5, 8}
     assert right("grounded", {}, f"La primera consulta cuesta {number} €.", documents=CLINIC) <= (number in known)
+
+
+def test_against_what_an_answer_cites_and_not_what_the_case_has() -> None:
+    hours = ("1", "hours.md", "The shop is closed on Mondays and opens at 7:00.")
+    cakes = ("2", "cakes.md", "A deposit of $30 is asked for.")
+    said = "It opens at 7:00 [1]. A deposit of $30 is asked for [1]."
+
+    def share(text: str, *cites: tuple[str, str, str], **options: bool) -> float:
+        return scored("grounded", {}, text, cites=cites, against="citations", **options).value
+
+    assert share(said, hours, cakes) == 1
+    assert share(said, hours) == 0.5
+    assert share(said, hours, cakes, check_citations=True) == 0.5
+    assert share(said) == 0
+    assert share("I did not find this in the documents.") == 1
+    assert lacks("grounded", {}, against="citations") == ""
+    assert lacks("grounded", {}) == "`documents`"

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from contracts.usage import TokenUsage
-from evals.records import Answer, ToolCall
+from evals.records import Answer, Citation, ToolCall
 from evals.targets.answers import answer_in, request_of
 from evals.targets.port import TargetFailure
 
@@ -108,3 +108,27 @@ def test_an_error_with_status_200_is_an_error() -> None:
 def test_a_request_is_never_streamed() -> None:
     body = {"messages": [], "stream": True, "stream_options": {}, "temperature": 0}
     assert request_of(body, "m") == {"messages": [], "temperature": 0, "model": "m"}
+
+
+def test_citations_are_read_once_for_each_mark() -> None:
+    def note(text: str, file: str, **more: Any) -> dict[str, Any]:
+        cited = {"filename": file, "file_id": f"file-{file}", "quote": "Said.", **more}
+        return {"type": "file_citation", "text": text, "start_index": 0, "file_citation": cited}
+
+    notes = [
+        note("[1, 3]", "a.md", number=1),
+        note("[1, 3]", "c.md", number=3),
+        note("[1]", "a.md", number=1),
+        note("[2]", "b.md"),
+        note("【4:0†source】", "d.md"),
+        {"type": "url_citation", "url_citation": {"url": "https://x.example"}},
+        {"type": "file_citation", "file_citation": None},
+        "odd",
+    ]
+    assert read(whole({"content": "Hi", "annotations": notes})).citations == (
+        Citation(mark="1", filename="a.md", file_id="file-a.md", text="Said."),
+        Citation(mark="3", filename="c.md", file_id="file-c.md", text="Said."),
+        Citation(mark="2", filename="b.md", file_id="file-b.md", text="Said."),
+        Citation(mark="4:0†source", filename="d.md", file_id="file-d.md", text="Said."),
+    )
+    assert read(whole({"content": "Hi", "annotations": None})).citations == ()
