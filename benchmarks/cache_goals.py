@@ -24,7 +24,7 @@ from cache.questions import Questions
 from contracts.ports import CacheRules, SemanticRules
 from encoder.card import BUILT
 from encoder.session import Session
-from router.config.schema import LIVE
+from router.config.caching import LIVE
 
 ASKED = (0.01, 0.02, 0.05)
 SHIPPED = CacheRules(live=LIVE)
