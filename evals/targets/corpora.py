@@ -32,12 +32,17 @@ _SEARCH_S = 30.0
 
 
 def searching(loaded: Loaded, route: str) -> dict[str, Any]:
-    """Sections of the configuration as a target needs them: the declared stores of its route, and time enough, so
-    that a busy machine does not change what is found."""
+    """Sections of the configuration as a target needs them: the declared stores of its route, no other route that
+    looks things up, and time enough, so that a busy machine does not change what is found."""
     config = loaded.config
+    routes = {
+        name: each if name == route else each.model_copy(update={"retrieval": None})
+        for name, each in config.routes.items()
+    }
     if not _looks_up(loaded, route):
-        return {"stores": {}}
+        return {"stores": {}, "routes": routes}
     return {
+        "routes": routes,
         "stores": _stores(loaded, route),
         "rag": config.rag.model_copy(update={"deadline_seconds": _SEARCH_S}),
         "encoder": config.encoder.model_copy(update={"deadline_seconds": _SEARCH_S}),
