@@ -65,11 +65,11 @@ class Documents:
     def installed(self) -> bool:
         return self._opening is not None
 
-    async def corpus(self) -> Corpus:
+    async def open_corpus(self) -> Corpus:
         """Raises RetrievalUnavailable."""
         return (await self._open())[0]
 
-    async def library(self) -> Library:
+    async def open_library(self) -> Library:
         """Raises RetrievalUnavailable."""
         return (await self._open())[1]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import orjson
 from msgspec import Struct
 from msgspec import field as struct_field
 
@@ -18,7 +20,7 @@ from router.flights import Flight
 from router.lots import SESSION
 from router.setup import Plan, Setup
 from router.spending import Purse
-from router.trail import Trail
+from router.trail import Trail, new_request_id
 
 if TYPE_CHECKING:
     from router.grounding.annotating import Grounds
@@ -42,6 +44,28 @@ class Incoming(Struct, frozen=True, kw_only=True):
     """In the place of what its route has in force: of an audit, or one that the messages hold already."""
     left: MutableMapping[str, Left] = struct_field(default_factory=dict)
     """What the budgets that can refuse it have left, by name; filled in on the way, also to an error."""
+
+
+def own_request(
+    purpose: Purpose,
+    tenant: str,
+    body: Mapping[str, Any],
+    *,
+    endpoint: Endpoint = "chat/completions",
+    fresh: bool = False,
+) -> Incoming:
+    """What Weir asks on its own account, as the tenant whose question it is about: it obeys that one's limits and
+    stands in that one's ledger, under its own purpose. `fresh`: not from the cache.
+    """
+    return Incoming(
+        endpoint=endpoint,
+        key=Key(id=f"weir/{purpose}", tenant=tenant, name=purpose, hash=""),
+        body=orjson.dumps(body),
+        headers={"cache-control": "no-store"} if fresh else {},
+        request_id=new_request_id(),
+        arrived=time.perf_counter(),
+        purpose=purpose,
+    )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,16 +7,13 @@ costs is in that tenant's ledger, under its own purpose.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 import orjson
 
 from contracts.errors import WeirError
-from contracts.records import Key
-from router.exchange import Incoming, Reply
+from router.exchange import Incoming, Reply, own_request
 from router.replay import text_of
-from router.trail import new_request_id
 
 log = logging.getLogger("weir.judge")
 
@@ -43,15 +40,7 @@ class ModelJudge:
             "temperature": 0,
             "max_tokens": 8,
         }
-        incoming = Incoming(
-            endpoint="chat/completions",
-            key=Key(id="weir/judge", tenant=tenant, name="judge", hash=""),
-            body=orjson.dumps(body),
-            headers={"cache-control": "no-store"},
-            request_id=new_request_id(),
-            arrived=time.perf_counter(),
-            purpose="judge",
-        )
+        incoming = own_request("judge", tenant, body, fresh=True)
         try:
             reply = await self._answer(incoming)
         except WeirError as error:

@@ -61,7 +61,7 @@ def documents_of(
         return None
 
     async def open_documents() -> tuple[Opened, Library]:
-        from rag.retrieval.library import StoredLibrary  # imports what a Weir without documents need not have
+        from rag.retrieval.search import StoredLibrary  # imports what a Weir without documents need not have
         from rag.storage.opening import open_storage
 
         rag = loaded.config.rag

@@ -222,7 +222,7 @@ class House:
             settled=self._settled,
             spending=self.spending,
             retrieving=Retrieving(
-                self.documents.library if self.documents.installed else None,
+                self.documents.open_library if self.documents.installed else None,
                 deadline_s=config.rag.deadline_seconds,
             ),
         )
@@ -417,11 +417,11 @@ class House:
                 decision_pages(decisions),
                 preview_pages(self.pipeline, self.keys, operators, self.breakers),
                 feedback_pages(self.pipeline, decisions, lessons, told=self.metrics.feedback.add),
-                file_pages(self.keys, self.documents.corpus, max_file_bytes=config.rag.max_file_bytes),
+                file_pages(self.keys, self.documents.open_corpus, max_file_bytes=config.rag.max_file_bytes),
                 store_pages(
                     self.keys,
-                    self.documents.corpus,
-                    self.documents.library,
+                    self.documents.open_corpus,
+                    self.documents.open_library,
                     max_body_bytes=config.server.max_body_bytes,
                 ),
                 cache_pages(self.keys, control, decisions, setup, reported=self.metrics.cache_reports.add),

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from contracts.errors import WeirError
-from contracts.records import Key
 from contracts.retrieval import Turn
-from router.exchange import Incoming, Reply
+from router.exchange import Incoming, Reply, own_request
 from router.replay import objects_in
-from router.trail import new_request_id
 
 log = logging.getLogger("weir.retrieval")
 
@@ -52,15 +49,7 @@ class Rewriter:
             "temperature": 0,
             "max_tokens": 200,
         }
-        incoming = Incoming(
-            endpoint="chat/completions",
-            key=Key(id="weir/rewrite", tenant=tenant, name="rewrite", hash=""),
-            body=orjson.dumps(body),
-            headers={},
-            request_id=new_request_id(),
-            arrived=time.perf_counter(),
-            purpose="rewrite",
-        )
+        incoming = own_request("rewrite", tenant, body)
         try:
             async with asyncio.timeout(self._deadline_s):
                 reply = await self._answer(incoming)

@@ -61,7 +61,7 @@ def search(
     turns = tuple(Turn("user", text) for text in (*after, question))
 
     async def find(storage: Storage) -> Findings:
-        from rag.retrieval.library import StoredLibrary
+        from rag.retrieval.search import StoredLibrary
 
         found = await store_of(storage, tenant, store)
         library = StoredLibrary(storage, _encoder(loaded))

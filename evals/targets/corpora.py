@@ -87,7 +87,7 @@ async def await_step(house: House, loaded: Loaded, tenant: str) -> None:
     from rag.ingesting.folder import is_in_step
 
     try:
-        storage = cast("Storage", await house.documents.corpus())
+        storage = cast("Storage", await house.documents.open_corpus())
     except RetrievalUnavailable as error:
         raise TargetFailure("cannot_start", error.message, fatal=True) from error
     context = loaded.config.rag.context == "headings"

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -19,10 +18,9 @@ import orjson
 
 from contracts.errors import WeirError
 from contracts.ports import Query
-from contracts.records import Key, Purpose
-from router.exchange import Incoming, Reply
+from contracts.records import Purpose
+from router.exchange import Incoming, Reply, own_request
 from router.replay import objects_in, text_of
-from router.trail import new_request_id
 
 log = logging.getLogger("weir.opinions")
 
@@ -70,15 +68,8 @@ class Opinions:
         return yes_in(data) if data is not None else None
 
     async def _ask(self, query: Query, body: Mapping[str, Any], *, fresh: bool) -> Mapping[str, Any] | None:
-        incoming = Incoming(
-            endpoint=query.request.endpoint,
-            key=Key(id=f"weir/{self._purpose}", tenant=query.tenant, name=self._purpose, hash=""),
-            body=orjson.dumps(body),
-            headers={"cache-control": "no-store"} if fresh else {},
-            request_id=new_request_id(),
-            arrived=time.perf_counter(),
-            purpose=self._purpose,
-        )
+        endpoint = query.request.endpoint
+        incoming = own_request(self._purpose, query.tenant, body, endpoint=endpoint, fresh=fresh)
         try:
             reply = await self._answer(incoming)
         except WeirError as error:

@@ -54,8 +54,8 @@ async def test_they_are_opened_once_for_all_who_wait_and_closed(tmp_path: Path) 
     opening, woken = Opening(), list[int]()
     documents = Documents(opening, folder=tmp_path / "rag", wake=lambda: woken.append(1))
     documents.start(in_use=False)
-    hasty = asyncio.create_task(documents.library())
-    patient = [asyncio.create_task(documents.corpus()) for _ in range(3)]
+    hasty = asyncio.create_task(documents.open_library())
+    patient = [asyncio.create_task(documents.open_corpus()) for _ in range(3)]
     await ticks(lambda: opening.times == 1)
     hasty.cancel()  # spoils it for nobody
     opening.gate.set()
@@ -80,11 +80,11 @@ async def test_what_fails_to_open_is_tried_again(tmp_path: Path) -> None:
     opening.gate.set()
     documents = Documents(opening, folder=tmp_path)
     with pytest.raises(RetrievalUnavailable, match="down"):
-        await documents.library()
+        await documents.open_library()
     with pytest.raises(RetrievalUnavailable, match="set up") as refused:
-        await documents.library()
+        await documents.open_library()
     assert "secret" not in refused.value.message
-    assert isinstance(await documents.library(), PlainLibrary)
+    assert isinstance(await documents.open_library(), PlainLibrary)
     await documents.close()
 
 
@@ -114,7 +114,7 @@ def test_all_that_files_go_through_is_needed(package: str, monkeypatch: pytest.M
 async def test_without_the_extra_nothing_starts_and_advice_is_given(tmp_path: Path) -> None:
     documents = Documents(None, folder=tmp_path, wake=lambda: pytest.fail("woken"))
     documents.start(in_use=True)
-    for opened in (documents.corpus, documents.library):
+    for opened in (documents.open_corpus, documents.open_library):
         with pytest.raises(RetrievalUnavailable, match="pip install"):
             await opened()
     await documents.close()

@@ -26,7 +26,7 @@ from contracts.retrieval import Library
 from ledger.database import Database, sqlite_url
 from ledger.keys import MemoryKeyring, hash_of
 from rag.ports import Chunk, Limits, Prepared, Storage
-from rag.retrieval.library import StoredLibrary
+from rag.retrieval.search import StoredLibrary
 from rag.retrieval.words import counted
 from rag.storage.moments import now
 from rag.storage.sqlite import SqliteStorage

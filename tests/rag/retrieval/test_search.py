@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from contracts.errors import EncoderUnavailable, InvalidRequest, NotFound
 from contracts.retrieval import Search, Turn
-from rag.retrieval.library import StoredLibrary
+from rag.retrieval.search import StoredLibrary
 from rag.storage.sqlite import SqliteStorage
 from tests.rag.retrieval.documents import ENCODER, TOPICS, meaning, put
 
